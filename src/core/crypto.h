@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crypto - SHA-256, HMAC, the running SHA-256/SHA-1/MD5, wiping, constant-time compare. The only
+ * user of BearSSL.
+ */
+#ifndef PH_CRYPTO_H
+#define PH_CRYPTO_H
+
+#include "../parthaul.h"
+
+#define PH_SHA256_LEN 32
+
+void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN]);
+
+void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t out[PH_SHA256_LEN]);
+
+/* Overwrite with zeros in a way that the compiler does not remove. */
+void ph_wipe(void *data, size_t len);
+
+/* Compare in a time that depends on `len` only. */
+bool ph_equal_secret(const void *a, const void *b, size_t len);
+
+/*
+ * Running digests over `state`, which holds at least PH_MD_STATE bytes, aligned to 8. `alg` is
+ * SHA256, SHA1 or MD5. ph_md_out writes the digest so far and leaves the state as it is.
+ */
+#define PH_MD_STATE 256
+void ph_md_init(void *state, ph_alg alg);
+void ph_md_update(void *state, ph_alg alg, const void *data, size_t len);
+size_t ph_md_out(const void *state, ph_alg alg, uint8_t out[PH_DIGEST_MAX]);
+
+#endif
