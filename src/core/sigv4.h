@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sigv4 - AWS Signature Version 4 in its three stages: canonical request, string to sign,
+ * signature; as headers and as a presigned query. Pure: time and credentials are arguments.
+ * Rules: "Signature Calculations for the Authorization Header" of the S3 API reference, and the
+ * IAM guide's general rules for every other service.
+ */
+#ifndef PH_SIGV4_H
+#define PH_SIGV4_H
+
+#include "creds.h"
+#include "crypto.h"
+
+/* A signing key, which holds for one day, region and service. Zeroed: empty. */
+typedef struct ph_sigv4_key {
+    char date[9];
+    char region[64];
+    char service[32];
+    uint8_t secret_id[PH_SHA256_LEN]; /* SHA-256 of the secret it was made from */
+    uint8_t key[PH_SHA256_LEN];
+    bool made;
+} ph_sigv4_key;
+
+typedef struct ph_sigv4 {
+    ph_str method;
+    ph_str host;  /* with the port unless it is the scheme's own */
+    ph_str path;  /* absolute and as it goes on the wire: percent-encoded */
+    ph_str query; /* as on the wire, without "?"; for presigning without the X-Amz- parameters */
+    const ph_header *headers; /* to be signed besides host, x-amz-date and what is derived below */
+    size_t header_count;
+    ph_str payload; /* hex SHA-256 or UNSIGNED-PAYLOAD or another S3 literal */
+    ph_str region;
+    ph_str service;           /* "s3": the path stays as it is, and x-amz-content-sha256 is signed;
+                                 else the path is normalised and encoded once more */
+    uint64_t time_ms;         /* the corrected time */
+    uint32_t presign_seconds; /* 0: sign by headers; else 1..604800 */
+    const ph_creds *creds;
+} ph_sigv4;
+
+/*
+ * The result. The texts are whole; `canonical` and `string` hold no secret but may hold the session
+ * token. By headers: `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for
+ * s3, x-amz-security-token, authorization). Presigned: `query` is the complete new query.
+ * Holds views into its own `text`; release with ph_sigv4_result_clear.
+ */
+typedef struct ph_sigv4_result {
+    ph_str canonical;
+    ph_str string;
+    ph_str signed_headers; /* "host;x-amz-date" */
+    char signature[65];
+    ph_header headers[4];
+    size_t header_count;
+    ph_str query;
+    ph_buf text;
+} ph_sigv4_result;
+
+/*
+ * Sign. `key` is a cache that may be NULL; it is remade when date, region, service or secret differ.
+ * Errors: PH_ERR_BAD_ARG (no credentials, a header that may not be signed, presign_seconds),
+ * PH_ERR_BAD_HEADER, PH_ERR_BAD_ENCODING, PH_ERR_TOO_LONG, PH_ERR_NOMEM. On error nothing is held.
+ */
+int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out);
+void ph_sigv4_result_clear(ph_sigv4_result *r);
+
+/* The literal payload of S3 requests whose body is not part of the signature. */
+#define PH_UNSIGNED_PAYLOAD PH_STR("UNSIGNED-PAYLOAD")
+#define PH_EMPTY_SHA256 \
+    PH_STR("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+#endif
