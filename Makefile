@@ -1,0 +1,153 @@
+# Parthaul. `make demo` shows it, `make test` proves it, `make help` lists the rest.
+#
+# One C core (src/core) is built three times: natively, natively under the sanitizers, and to
+# WebAssembly. Everything that is made lies under build/ and web/dist/.
+
+CC ?= cc
+EMCC ?= emcc
+CFLAGS ?= -O2 -g
+PORT ?= 8080
+B := build
+D := $B/deps
+
+# Ours has to be free of warnings; BearSSL and cJSON come with their own habits.
+strict := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wvla -Werror
+include := -Isrc -isystem $D/bearssl/inc -isystem $D/cjson
+bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
+	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
+wasm := -O3 -msimd128 -mbulk-memory
+export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
+
+core := $(sort $(wildcard src/core/*.c))
+cli := $(sort $(wildcard src/cli/*.c))
+api := $(sort $(wildcard src/api/*.c))
+units := $(sort $(wildcard tests/unit/test_*.c))
+web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
+suites := $(sort $(wildcard tests/*/run))
+sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
+
+programs := $(if $(cli),$B/parthaul) $(if $(api),$B/parthaul-api)
+module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+show = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
+
+all: $(programs) $(module) $(web) ## the programs and the web files
+
+demo: ## everything installed, built and running on this machine (PORT=8080)
+	@tests/setup/deps.sh build wasm node server
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@PORT=$(PORT) exec tests/setup/demo.sh
+
+test: ## all tests
+	@tests/setup/deps.sh build wasm node server browser lint
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%)
+	@$(MAKE) --no-print-directory check
+	@tests/run.sh $(suites)
+
+check: lint unit ## the fast half of the tests: no network, no server
+	@tests/run.sh $(sort $(wildcard tests/*/check))
+
+unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
+	@tests/run.sh $^
+
+lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
+	@clang-format --dry-run -Werror $(sources)
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr -Isrc \
+		--enable=warning,portability --suppress='*:$D/*' $(core) $(cli) $(api)
+	@! grep -nE '#include *<(stdio|time|errno|fcntl|unistd|pthread|sys/|netinet/|arpa/|signal)' \
+		src/parthaul.h src/core/*
+
+deps: ## all that a fresh Debian lacks
+	@tests/setup/deps.sh build wasm node server browser lint
+
+clean: ## removes what was built
+	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+
+distclean: clean ## and what was fetched
+	rm -rf $B web/node_modules
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: all demo test check unit lint deps clean distclean help
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# ---- What deps.sh installs, one stamp for each group ------------------------------------------
+
+$D/server.ok: tests/setup/requirements.txt
+$D/node.ok: $(wildcard web/package-lock.json)
+$D/%.ok: tests/setup/deps.sh
+	@tests/setup/deps.sh $*
+
+# ---- The library, three times --------------------------------------------------------------------
+
+# $1 folder, $2 compiler, $3 archiver, $4 flags for our files, $5 flags for theirs, $6 group of deps.sh
+define library
+$B/$1/libparthaul.a: $(core:src/%.c=$B/$1/%.o) $(bearssl:%=$B/$1/bearssl/%.o) $B/$1/cjson.o
+	$$(call show,AR)
+	$$Q rm -f $$@ && $3 rcs $$@ $$^
+
+$B/$1/core/%.o: src/core/%.c | $D/build.ok $D/$6.ok
+	$$(call show,CC)
+	$$Q mkdir -p $$(@D) && $2 $(strict) $(include) $4 -MMD -MP -c $$< -o $$@
+
+$B/$1/bearssl/%.o: | $D/build.ok $D/$6.ok
+	$$(call show,CC)
+	$$Q mkdir -p $$(@D) && $2 -I$D/bearssl/inc -I$D/bearssl/src $5 -c $D/bearssl/src/$$*.c -o $$@
+
+$B/$1/cjson.o: | $D/build.ok $D/$6.ok
+	$$(call show,CC)
+	$$Q mkdir -p $$(@D) && $2 $5 -c $D/cjson/cJSON.c -o $$@
+endef
+$(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
+$(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))
+$(eval $(call library,wasm,$(EMCC),emar,$(wasm),$(wasm),wasm))
+
+# ---- The programs ----------------------------------------------------------------------------------
+
+$B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
+	$(call show,LD)
+	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs libcurl) -o $@
+
+$B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
+	$(call show,LD)
+	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs libmicrohttpd libcurl jose jansson) -o $@
+
+$B/native/%.o: src/%.c | $D/build.ok
+	$(call show,CC)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# ---- The web files ---------------------------------------------------------------------------------
+
+# One name a line in exports.txt; the linker knows them with an underscore.
+web/dist/parthaul.wasm: wasm/exports.c wasm/exports.txt $B/wasm/libparthaul.a
+	$(call show,EMCC)
+	$Q mkdir -p $(@D) && $(EMCC) $(strict) $(include) $(wasm) $< $B/wasm/libparthaul.a -o $@ \
+		-MMD -MP -MT $@ -MF $B/wasm/exports.d \
+		-sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 \
+		-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,)
+
+web/dist/%: web/src/%
+	$(call show,COPY)
+	$Q mkdir -p $(@D) && cp $< $@
+
+# ---- The tests -------------------------------------------------------------------------------------
+
+# malloc can be made to fail at the nth call: see tests/unit/test.h.
+wrap := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+$B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) -o $@
+
+$B/asan/tests/test.o: tests/unit/test.c | $D/build.ok
+	$(call show,CC)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
+
+-include $(wildcard $B/*/*.d $B/*/*/*.d)
