@@ -37,27 +37,32 @@ typedef struct ph_sigv4 {
     const ph_creds *creds;
 } ph_sigv4;
 
+#define PH_SIGV4_TEXTS 5
+
 /*
- * The result. The texts are whole; `canonical` and `string` hold no secret but may hold the session
- * token. By headers: `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for
- * s3, x-amz-security-token, authorization). Presigned: `query` is the complete new query.
- * Holds views into its own `text`; release with ph_sigv4_result_clear.
+ * The result. `canonical` and `string` hold no secret but may hold the session token. By headers:
+ * `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for s3,
+ * x-amz-security-token, authorization). Presigned: `query` is the complete new query.
+ * Views point into the result, which must not be moved, and into what was signed.
  */
 typedef struct ph_sigv4_result {
     ph_str canonical;
     ph_str string;
     ph_str signed_headers; /* "host;x-amz-date" */
     char signature[65];
+    char date[17];
     ph_header headers[4];
     size_t header_count;
     ph_str query;
-    ph_buf text;
+    ph_buf buf[PH_SIGV4_TEXTS]; /* private */
 } ph_sigv4_result;
 
 /*
  * Sign. `key` is a cache that may be NULL; it is remade when date, region, service or secret differ.
- * Errors: PH_ERR_BAD_ARG (no credentials, a header that may not be signed, presign_seconds),
- * PH_ERR_BAD_HEADER, PH_ERR_BAD_ENCODING, PH_ERR_TOO_LONG, PH_ERR_NOMEM. On error nothing is held.
+ * A header that the caller gives takes the place of a derived one of that name (so a proxy's Host or
+ * a given x-amz-date can be signed).
+ * Errors: PH_ERR_BAD_ARG (a member is missing, presign_seconds is over a week), PH_ERR_BAD_HEADER,
+ * PH_ERR_TOO_LONG, PH_ERR_NOMEM. On error nothing is held. Release with ph_sigv4_result_clear.
  */
 int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out);
 void ph_sigv4_result_clear(ph_sigv4_result *r);

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * AWS Signature Version 4. One function for each stage, in the order of the documentation; all
+ * their texts lie in one buffer, so that a failing signature can be shown stage by stage.
+ * It does not chunk bodies (aws-chunked) and does not know SigV4a.
+ */
+#include "sigv4.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "date.h"
+#include "enc.h"
+#include "str.h"
+
+#define ALGORITHM "AWS4-HMAC-SHA256"
+#define MAX_TEXT (1u << 20)
+#define MAX_HEADERS 64
+#define MAX_PARAMETERS 256
+
+/* The texts of a result, each in its own buffer. */
+enum { CANONICAL, STRING, SIGNED_HEADERS, QUERY, AUTHORIZATION };
+
+typedef struct signer {
+    const ph_sigv4 *in;
+    ph_sigv4_result *out;
+    bool s3;
+    char scope[160];               /* 20130524/us-east-1/s3/aws4_request */
+    ph_header header[MAX_HEADERS]; /* all that will be signed, sorted; values raw */
+    size_t header_count;
+} signer;
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* ---- Headers -------------------------------------------------------------------------------- */
+
+static bool is_token(ph_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return name.len > 0;
+}
+
+static const ph_header *find_header(const signer *s, const char *name)
+{
+    for (size_t i = 0; i < s->header_count; i++)
+        if (ph_str_equal_nocase(s->header[i].name, ph_str_from(name)))
+            return &s->header[i];
+    return NULL;
+}
+
+static int take_header(signer *s, ph_str name, ph_str value)
+{
+    if (s->header_count == MAX_HEADERS)
+        return PH_ERR_TOO_LONG;
+    if (!is_token(name) || ph_str_equal_nocase(name, PH_STR("authorization")))
+        return PH_ERR_BAD_HEADER;
+    s->header[s->header_count++] = (ph_header){name, value};
+    return PH_OK;
+}
+
+/* A header that the caller gave takes the place of the derived one. */
+static int derive_header(signer *s, const char *name, ph_str value)
+{
+    return find_header(s, name) ? PH_OK : take_header(s, ph_str_from(name), value);
+}
+
+static int compare_names(ph_str a, ph_str b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    for (size_t i = 0; i < n; i++) {
+        int x = (unsigned char)a.ptr[i], y = (unsigned char)b.ptr[i];
+        x = x >= 'A' && x <= 'Z' ? x + 32 : x;
+        y = y >= 'A' && y <= 'Z' ? y + 32 : y;
+        if (x != y)
+            return x - y;
+    }
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+static int collect_headers(signer *s)
+{
+    const ph_sigv4 *in = s->in;
+    int err = PH_OK;
+    for (size_t i = 0; err == PH_OK && i < in->header_count; i++)
+        err = take_header(s, in->headers[i].name, in->headers[i].value);
+    if (err == PH_OK)
+        err = derive_header(s, "host", in->host);
+    if (in->presign_seconds == 0) {
+        if (err == PH_OK)
+            err = derive_header(s, "x-amz-date", (ph_str){s->out->date, 16});
+        if (err == PH_OK && s->s3)
+            err = derive_header(s, "x-amz-content-sha256", in->payload);
+        if (err == PH_OK && in->creds->session_token.len)
+            err = derive_header(s, "x-amz-security-token", in->creds->session_token);
+    }
+    /* Insertion sort: there are few, and equal names must keep their order. */
+    for (size_t i = 1; i < s->header_count; i++) {
+        ph_header h = s->header[i];
+        size_t at = i;
+        for (; at > 0 && compare_names(s->header[at - 1].name, h.name) > 0; at--)
+            s->header[at] = s->header[at - 1];
+        s->header[at] = h;
+    }
+    return err;
+}
+
+static void add_lower(ph_buf *b, ph_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        ph_buf_char(b, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
+    }
+}
+
+/* Trimmed, and each run of white space (folded lines too) as one space. */
+static void add_value(ph_buf *b, ph_str value)
+{
+    value = ph_str_trim(value);
+    for (size_t i = 0; i < value.len; i++) {
+        if (!is_space(value.ptr[i]))
+            ph_buf_char(b, value.ptr[i]);
+        else if (!is_space(value.ptr[i - 1]))
+            ph_buf_char(b, ' ');
+    }
+}
+
+static bool same_name_as_before(const signer *s, size_t i)
+{
+    return i > 0 && compare_names(s->header[i - 1].name, s->header[i].name) == 0;
+}
+
+static void add_canonical_headers(const signer *s, ph_buf *b)
+{
+    for (size_t i = 0; i < s->header_count; i++) {
+        if (same_name_as_before(s, i)) {
+            ph_buf_char(b, ',');
+        } else {
+            add_lower(b, s->header[i].name);
+            ph_buf_char(b, ':');
+        }
+        add_value(b, s->header[i].value);
+        if (i + 1 == s->header_count || !same_name_as_before(s, i + 1))
+            ph_buf_char(b, '\n');
+    }
+}
+
+static void add_signed_headers(const signer *s, ph_buf *b)
+{
+    for (size_t i = 0; i < s->header_count; i++) {
+        if (same_name_as_before(s, i))
+            continue;
+        if (i > 0)
+            ph_buf_char(b, ';');
+        add_lower(b, s->header[i].name);
+    }
+}
+
+/* ---- Path and query ------------------------------------------------------------------------- */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* What the server gets when it decodes and encodes again: each byte encoded exactly once. */
+static void add_recoded(ph_buf *b, ph_str s, bool keep_slash)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '%' && i + 2 < s.len && hex_value(s.ptr[i + 1]) >= 0 &&
+            hex_value(s.ptr[i + 2]) >= 0) {
+            char byte = (char)(hex_value(s.ptr[i + 1]) * 16 + hex_value(s.ptr[i + 2]));
+            ph_enc_percent(b, (ph_str){&byte, 1}, false);
+            i += 2;
+        } else {
+            ph_enc_percent(b, (ph_str){s.ptr + i, 1}, keep_slash);
+        }
+    }
+}
+
+/* Remove "." and ".." segments and empty ones, as RFC 3986 and the general rules have it. */
+static void add_normalised(ph_buf *b, ph_str path)
+{
+    size_t root = b->len;
+    ph_str rest = path;
+    bool slash_at_end = true;
+    while (rest.ptr) {
+        ph_str segment = ph_str_cut(&rest, '/');
+        bool dot = ph_str_equal(segment, PH_STR("."));
+        bool up = ph_str_equal(segment, PH_STR(".."));
+        slash_at_end = segment.len == 0 || dot || up;
+        if (up) {
+            while (b->len > root && b->ptr[--b->len] != '/')
+                ;
+        } else if (!dot && segment.len) {
+            ph_buf_char(b, '/');
+            ph_enc_percent(b, segment, false);
+        }
+    }
+    if (slash_at_end)
+        ph_buf_char(b, '/');
+}
+
+static void add_canonical_path(const signer *s, ph_buf *b)
+{
+    ph_str path = s->in->path.len ? s->in->path : PH_STR("/");
+    if (s->s3)
+        add_recoded(b, path, true);
+    else
+        add_normalised(b, path);
+}
+
+typedef struct parameter {
+    ph_str name;
+    ph_str value;
+} parameter;
+
+static int compare_parameters(const void *a, const void *b)
+{
+    const parameter *x = a, *y = b;
+    int order = ph_str_compare(x->name, y->name);
+    return order ? order : ph_str_compare(x->value, y->value);
+}
+
+/* The X-Amz- parameters of a presigned query, already encoded. */
+static void add_presign_parameters(const signer *s, ph_buf *b)
+{
+    const ph_creds *c = s->in->creds;
+    ph_buf_cstr(b, b->len ? "&" : "");
+    ph_buf_cstr(b, "X-Amz-Algorithm=" ALGORITHM "&X-Amz-Credential=");
+    ph_enc_percent(b, c->access_key_id, false);
+    ph_buf_cstr(b, "%2F");
+    ph_enc_percent(b, ph_str_from(s->scope), false);
+    ph_buf_cstr(b, "&X-Amz-Date=");
+    ph_buf_cstr(b, s->out->date);
+    ph_buf_cstr(b, "&X-Amz-Expires=");
+    ph_buf_u64(b, s->in->presign_seconds);
+    if (c->session_token.len) {
+        ph_buf_cstr(b, "&X-Amz-Security-Token=");
+        ph_enc_percent(b, c->session_token, false);
+    }
+    ph_buf_cstr(b, "&X-Amz-SignedHeaders=");
+    ph_enc_percent(b, ph_buf_view(&s->out->buf[SIGNED_HEADERS]), false);
+}
+
+/* `query` is what stands in the URL; each parameter is encoded once, then all are sorted. */
+static int add_canonical_query(ph_str query, ph_buf *b)
+{
+    parameter list[MAX_PARAMETERS];
+    size_t value_from[MAX_PARAMETERS], name_from[MAX_PARAMETERS + 1];
+    size_t count = 0;
+    ph_buf recoded; /* names and values, one behind the other; it moves while it grows */
+    ph_buf_init(&recoded, MAX_TEXT);
+    for (ph_str rest = query; rest.ptr;) {
+        ph_str value = ph_str_cut(&rest, '&');
+        if (value.len == 0)
+            continue;
+        if (count == MAX_PARAMETERS) {
+            ph_buf_clear(&recoded);
+            return PH_ERR_TOO_LONG;
+        }
+        name_from[count] = recoded.len;
+        add_recoded(&recoded, ph_str_cut(&value, '='), false);
+        value_from[count] = recoded.len;
+        add_recoded(&recoded, value, false);
+        count++;
+    }
+    name_from[count] = recoded.len;
+    for (size_t i = 0; i < count && !recoded.err; i++) {
+        list[i].name = (ph_str){recoded.ptr + name_from[i], value_from[i] - name_from[i]};
+        list[i].value = (ph_str){recoded.ptr + value_from[i], name_from[i + 1] - value_from[i]};
+    }
+    int err = recoded.err;
+    if (err == PH_OK && count > 0)
+        qsort(list, count, sizeof list[0], compare_parameters);
+    for (size_t i = 0; i < count && err == PH_OK; i++) {
+        ph_buf_cstr(b, i > 0 ? "&" : "");
+        ph_buf_str(b, list[i].name);
+        ph_buf_char(b, '=');
+        ph_buf_str(b, list[i].value);
+    }
+    ph_buf_clear(&recoded);
+    return err;
+}
+
+/* ---- The three stages ------------------------------------------------------------------------ */
+
+static int add_canonical_request(const signer *s)
+{
+    ph_buf *b = &s->out->buf[CANONICAL];
+    ph_buf *query = &s->out->buf[QUERY];
+    ph_buf *names = &s->out->buf[SIGNED_HEADERS];
+    add_signed_headers(s, names);
+    ph_buf_str(query, s->in->query);
+    if (s->in->presign_seconds)
+        add_presign_parameters(s, query);
+    ph_buf_str(b, s->in->method);
+    ph_buf_char(b, '\n');
+    add_canonical_path(s, b);
+    ph_buf_char(b, '\n');
+    int err = names->err ? names->err : query->err;
+    if (err == PH_OK)
+        err = add_canonical_query(ph_buf_view(query), b);
+    ph_buf_char(b, '\n');
+    add_canonical_headers(s, b);
+    ph_buf_char(b, '\n');
+    ph_buf_str(b, ph_buf_view(names));
+    ph_buf_char(b, '\n');
+    ph_buf_str(b, s->in->payload);
+    return err != PH_OK ? err : b->err;
+}
+
+static int add_string_to_sign(const signer *s)
+{
+    uint8_t hash[PH_SHA256_LEN];
+    ph_str canonical = ph_buf_view(&s->out->buf[CANONICAL]);
+    ph_sha256(canonical.ptr, canonical.len, hash);
+    ph_buf *b = &s->out->buf[STRING];
+    ph_buf_cstr(b, ALGORITHM "\n");
+    ph_buf_cstr(b, s->out->date);
+    ph_buf_char(b, '\n');
+    ph_buf_cstr(b, s->scope);
+    ph_buf_char(b, '\n');
+    ph_enc_hex(b, hash, sizeof hash);
+    return b->err;
+}
+
+static bool key_fits(const ph_sigv4_key *key, const ph_sigv4_key *wanted)
+{
+    return key->made && strcmp(key->date, wanted->date) == 0 &&
+           strcmp(key->region, wanted->region) == 0 && strcmp(key->service, wanted->service) == 0 &&
+           ph_equal_secret(key->secret_id, wanted->secret_id, sizeof key->secret_id);
+}
+
+static int derive_key(ph_str secret, ph_sigv4_key *key)
+{
+    ph_buf first;
+    ph_buf_init(&first, MAX_TEXT);
+    ph_buf_cstr(&first, "AWS4");
+    ph_buf_str(&first, secret);
+    int err = first.err;
+    if (err == PH_OK) {
+        uint8_t k[PH_SHA256_LEN];
+        ph_hmac_sha256(first.ptr, first.len, key->date, 8, k);
+        ph_hmac_sha256(k, sizeof k, key->region, strlen(key->region), k);
+        ph_hmac_sha256(k, sizeof k, key->service, strlen(key->service), k);
+        ph_hmac_sha256(k, sizeof k, "aws4_request", 12, key->key);
+        ph_wipe(k, sizeof k);
+        key->made = true;
+    }
+    ph_buf_clear(&first);
+    return err;
+}
+
+static int find_key(const signer *s, ph_sigv4_key *cached, ph_sigv4_key *out)
+{
+    const ph_sigv4 *in = s->in;
+    ph_str secret = in->creds->secret_access_key;
+    memset(out, 0, sizeof *out);
+    if (in->region.len >= sizeof out->region || in->service.len >= sizeof out->service)
+        return PH_ERR_TOO_LONG;
+    memcpy(out->date, s->out->date, 8);
+    memcpy(out->region, in->region.ptr, in->region.len);
+    memcpy(out->service, in->service.ptr, in->service.len);
+    ph_sha256(secret.ptr, secret.len, out->secret_id);
+    if (cached && key_fits(cached, out)) {
+        *out = *cached;
+        return PH_OK;
+    }
+    int err = derive_key(secret, out);
+    if (err == PH_OK && cached)
+        *cached = *out;
+    return err;
+}
+
+static int add_signature(const signer *s, ph_sigv4_key *cached)
+{
+    ph_sigv4_key key;
+    int err = find_key(s, cached, &key);
+    if (err != PH_OK)
+        return err;
+    uint8_t mac[PH_SHA256_LEN];
+    ph_str string = ph_buf_view(&s->out->buf[STRING]);
+    ph_hmac_sha256(key.key, sizeof key.key, string.ptr, string.len, mac);
+    ph_wipe(&key, sizeof key);
+    for (size_t i = 0; i < sizeof mac; i++) {
+        s->out->signature[2 * i] = "0123456789abcdef"[mac[i] >> 4];
+        s->out->signature[2 * i + 1] = "0123456789abcdef"[mac[i] & 15];
+    }
+    if (s->in->presign_seconds) {
+        ph_buf *query = &s->out->buf[QUERY];
+        ph_buf_cstr(query, "&X-Amz-Signature=");
+        ph_buf_cstr(query, s->out->signature);
+        return query->err;
+    }
+    ph_buf *b = &s->out->buf[AUTHORIZATION];
+    ph_buf_cstr(b, ALGORITHM " Credential=");
+    ph_buf_str(b, s->in->creds->access_key_id);
+    ph_buf_char(b, '/');
+    ph_buf_cstr(b, s->scope);
+    ph_buf_cstr(b, ", SignedHeaders=");
+    ph_buf_str(b, ph_buf_view(&s->out->buf[SIGNED_HEADERS]));
+    ph_buf_cstr(b, ", Signature=");
+    ph_buf_cstr(b, s->out->signature);
+    return b->err;
+}
+
+/* ---- The whole ------------------------------------------------------------------------------- */
+
+static void fill_result(const signer *s)
+{
+    static const char *const derived[] = {"x-amz-date", "x-amz-content-sha256",
+                                          "x-amz-security-token"};
+    ph_sigv4_result *out = s->out;
+    out->canonical = ph_buf_view(&out->buf[CANONICAL]);
+    out->string = ph_buf_view(&out->buf[STRING]);
+    out->signed_headers = ph_buf_view(&out->buf[SIGNED_HEADERS]);
+    out->query = ph_buf_view(&out->buf[QUERY]);
+    if (s->in->presign_seconds)
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        const ph_header *h = find_header(s, derived[i]);
+        if (h)
+            out->headers[out->header_count++] = (ph_header){ph_str_from(derived[i]), h->value};
+    }
+    ph_str authorization = ph_buf_view(&out->buf[AUTHORIZATION]);
+    out->headers[out->header_count++] = (ph_header){PH_STR("authorization"), authorization};
+}
+
+static bool is_complete(const ph_sigv4 *in)
+{
+    return in->creds && in->creds->access_key_id.len && in->creds->secret_access_key.len &&
+           in->method.len && in->host.len && in->region.len && in->service.len && in->payload.len &&
+           in->presign_seconds <= 604800;
+}
+
+static int make_scope(signer *s)
+{
+    ph_buf b;
+    ph_buf_init(&b, sizeof s->scope - 1);
+    ph_buf_add(&b, s->out->date, 8);
+    ph_buf_char(&b, '/');
+    ph_buf_str(&b, s->in->region);
+    ph_buf_char(&b, '/');
+    ph_buf_str(&b, s->in->service);
+    ph_buf_cstr(&b, "/aws4_request");
+    if (b.err == PH_OK)
+        memcpy(s->scope, b.ptr, b.len);
+    int err = b.err;
+    ph_buf_clear(&b);
+    return err;
+}
+
+/* see sigv4.h */
+int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out)
+{
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < PH_SIGV4_TEXTS; i++)
+        ph_buf_init(&out->buf[i], MAX_TEXT);
+    if (!is_complete(in))
+        return PH_ERR_BAD_ARG;
+    signer s = {.in = in, .out = out, .s3 = ph_str_equal(in->service, PH_STR("s3"))};
+    ph_date_basic(in->time_ms, out->date);
+    int err = make_scope(&s);
+    if (err == PH_OK)
+        err = collect_headers(&s);
+    if (err == PH_OK)
+        err = add_canonical_request(&s);
+    if (err == PH_OK)
+        err = add_string_to_sign(&s);
+    if (err == PH_OK)
+        err = add_signature(&s, key);
+    if (err == PH_OK)
+        fill_result(&s);
+    else
+        ph_sigv4_result_clear(out);
+    return err;
+}
+
+/* see sigv4.h */
+void ph_sigv4_result_clear(ph_sigv4_result *r)
+{
+    for (size_t i = 0; i < PH_SIGV4_TEXTS; i++)
+        ph_buf_clear(&r->buf[i]);
+    ph_wipe(r, sizeof *r);
+}
