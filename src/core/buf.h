@@ -6,7 +6,7 @@
 #ifndef PH_BUF_H
 #define PH_BUF_H
 
-#include "../parthaul.h"
+#include "str.h"
 
 typedef struct ph_buf {
     char *ptr;
@@ -25,7 +25,10 @@ void ph_buf_clear(ph_buf *b);
 /* Forget the content and the failure, keep the memory. */
 void ph_buf_reset(ph_buf *b);
 
-/* Old memory is wiped before it is given back, since texts may hold secrets. */
+/*
+ * Add to the end. What is added may be a part of the buffer itself. Memory that grew too small is
+ * wiped before it is given back, since texts may hold secrets.
+ */
 void ph_buf_add(ph_buf *b, const void *data, size_t len);
 void ph_buf_str(ph_buf *b, ph_str s);
 void ph_buf_cstr(ph_buf *b, const char *s);

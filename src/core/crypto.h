@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * crypto - SHA-256, HMAC, the running SHA-256/SHA-1/MD5, wiping, constant-time compare. The only
- * user of BearSSL.
+ * crypto - SHA-256, HMAC, the running SHA-256/SHA-1/MD5, constant-time compare. The only user of
+ * BearSSL.
  */
 #ifndef PH_CRYPTO_H
 #define PH_CRYPTO_H
 
-#include "../parthaul.h"
+#include "str.h" /* ph_wipe, which the texts need too */
 
 #define PH_SHA256_LEN 32
 
@@ -14,9 +14,6 @@ void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN]);
 
 void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                     uint8_t out[PH_SHA256_LEN]);
-
-/* Overwrite with zeros in a way that the compiler does not remove. */
-void ph_wipe(void *data, size_t len);
 
 /* Compare in a time that depends on `len` only. */
 bool ph_equal_secret(const void *a, const void *b, size_t len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * str - reading views (ph_str, see parthaul.h). Nothing here allocates or relies on a NUL.
+ * str - reading views (ph_str, see parthaul.h), and wiping. Nothing here allocates or relies on a
+ * NUL.
  */
 #ifndef PH_STR_H
 #define PH_STR_H
@@ -38,5 +39,8 @@ bool ph_str_u64(ph_str s, uint64_t *out);
 
 /* Is `s` well-formed UTF-8 (no surrogates, no overlong forms)? */
 bool ph_str_is_utf8(ph_str s);
+
+/* Overwrite with zeros in a way that the compiler does not remove. */
+void ph_wipe(void *data, size_t len);
 
 #endif
