@@ -37,6 +37,23 @@ static size_t larger(const ph_buf *b, size_t needed)
     return cap < needed ? needed : cap;
 }
 
+void ph_buf_reserve(ph_buf *b, size_t len)
+{
+    if (b->err != PH_OK || len <= b->cap)
+        return;
+    char *ptr = len <= b->limit ? malloc(len) : NULL;
+    if (!ptr) {
+        b->err = len <= b->limit ? PH_ERR_NOMEM : PH_ERR_TOO_LONG;
+        return;
+    }
+    if (b->len > 0)
+        memcpy(ptr, b->ptr, b->len);
+    ph_wipe(b->ptr, b->cap);
+    free(b->ptr);
+    b->ptr = ptr;
+    b->cap = len;
+}
+
 void ph_buf_add(ph_buf *b, const void *data, size_t len)
 {
     if (b->err != PH_OK || len == 0)

@@ -26,6 +26,11 @@ void ph_buf_clear(ph_buf *b);
 void ph_buf_reset(ph_buf *b);
 
 /*
+ * Get room for `len` bytes in all, so that views stay valid while it is filled up to there.
+ */
+void ph_buf_reserve(ph_buf *b, size_t len);
+
+/*
  * Add to the end. What is added may be a part of the buffer itself. Memory that grew too small is
  * wiped before it is given back, since texts may hold secrets.
  */

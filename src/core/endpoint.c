@@ -86,11 +86,11 @@ int ph_url_parse(ph_str text, ph_url *out)
     if (!is_name(out->name) && !is_ipv6(out->name))
         return PH_ERR_BAD_ENDPOINT;
     rest = ph_str_skip(rest, authority);
-    out->path = rest.len && rest.ptr[0] == '/' ? ph_str_cut(&rest, '?') : PH_STR("/");
-    if (rest.len && rest.ptr[0] == '?')
-        rest = ph_str_skip(rest, 1);
-    else if (out->path.ptr == rest.ptr)
-        rest = (ph_str){NULL, 0};
+    out->path = PH_STR("/");
+    if (rest.len && rest.ptr[0] == '/')
+        out->path = ph_str_cut(&rest, '?');
+    else
+        rest = rest.len ? ph_str_skip(rest, 1) : (ph_str){NULL, 0};
     out->query = rest;
     return PH_OK;
 }

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Answers of S3. A success is only what the body confirms: CompleteMultipartUpload sends its 200
+ * before it knows, and an error may follow. Which code means what stands in one table.
+ * Source: "Error responses" and each operation's page of the S3 API reference.
+ */
+#include "reply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "date.h"
+#include "enc.h"
+#include "str.h"
+#include "xml.h"
+
+#define MAX_LISTED 1000
+
+static const struct {
+    const char *code;
+    int err;
+} codes[] = {
+    {"AccessDenied", PH_ERR_ACCESS_DENIED},
+    {"AccountProblem", PH_ERR_ACCESS_DENIED},
+    {"AllAccessDisabled", PH_ERR_ACCESS_DENIED},
+    {"AuthorizationHeaderMalformed", PH_ERR_BAD_SIGNATURE},
+    {"BadDigest", PH_ERR_BAD_DIGEST},
+    {"BandwidthLimitExceeded", PH_ERR_SLOW_DOWN},
+    {"ConditionalRequestConflict", PH_ERR_CONFLICT},
+    {"EntityTooLarge", PH_ERR_TOO_LARGE},
+    {"EntityTooSmall", PH_ERR_TOO_LARGE},
+    {"ExpiredToken", PH_ERR_EXPIRED_TOKEN},
+    {"ExpiredTokenException", PH_ERR_EXPIRED_TOKEN},
+    {"IncompleteBody", PH_ERR_BAD_DIGEST},
+    {"InternalError", PH_ERR_SERVER_ERROR},
+    {"InternalFailure", PH_ERR_SERVER_ERROR},
+    {"InvalidAccessKeyId", PH_ERR_INVALID_TOKEN},
+    {"InvalidPart", PH_ERR_INVALID_PART},
+    {"InvalidPartOrder", PH_ERR_INVALID_PART},
+    {"InvalidToken", PH_ERR_INVALID_TOKEN},
+    {"NoSuchBucket", PH_ERR_NO_SUCH_BUCKET},
+    {"NoSuchKey", PH_ERR_NOT_FOUND},
+    {"NoSuchUpload", PH_ERR_NO_SUCH_UPLOAD},
+    {"NotImplemented", PH_ERR_REFUSED},
+    {"OperationAborted", PH_ERR_SERVER_ERROR},
+    {"PermanentRedirect", PH_ERR_REDIRECT},
+    {"PreconditionFailed", PH_ERR_EXISTS},
+    {"RequestLimitExceeded", PH_ERR_SLOW_DOWN},
+    {"RequestTimeTooSkewed", PH_ERR_CLOCK_SKEW},
+    {"RequestTimeout", PH_ERR_REQUEST_TIMEOUT},
+    {"ServiceUnavailable", PH_ERR_SLOW_DOWN},
+    {"SignatureDoesNotMatch", PH_ERR_BAD_SIGNATURE},
+    {"SlowDown", PH_ERR_SLOW_DOWN},
+    {"TemporaryRedirect", PH_ERR_REDIRECT},
+    {"Throttling", PH_ERR_SLOW_DOWN},
+    {"ThrottlingException", PH_ERR_SLOW_DOWN},
+    {"TokenRefreshRequired", PH_ERR_EXPIRED_TOKEN},
+    {"TooManyRequests", PH_ERR_SLOW_DOWN},
+    {"XAmzContentChecksumMismatch", PH_ERR_BAD_DIGEST},
+    {"XAmzContentSHA256Mismatch", PH_ERR_BAD_DIGEST},
+};
+
+static int err_of_code(const char *code)
+{
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(code, codes[i].code) == 0)
+            return codes[i].err;
+    return PH_OK;
+}
+
+static int err_of_status(int status)
+{
+    switch (status) {
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
+        return PH_ERR_REDIRECT;
+    case 401:
+    case 403:
+        return PH_ERR_ACCESS_DENIED;
+    case 404:
+        return PH_ERR_NOT_FOUND;
+    case 408:
+        return PH_ERR_REQUEST_TIMEOUT;
+    case 409:
+        return PH_ERR_CONFLICT;
+    case 412:
+        return PH_ERR_EXISTS;
+    case 413:
+        return PH_ERR_TOO_LARGE;
+    case 429:
+    case 503:
+        return PH_ERR_SLOW_DOWN;
+    case 501:
+    case 505:
+        return PH_ERR_REFUSED;
+    default:
+        return status >= 500 ? PH_ERR_SERVER_ERROR : PH_ERR_REFUSED;
+    }
+}
+
+/* ---- Headers --------------------------------------------------------------------------------- */
+
+static ph_str find(const ph_event *answer, const char *name)
+{
+    for (size_t i = 0; i < answer->header_count; i++)
+        if (ph_str_equal_nocase(answer->headers[i].name, ph_str_from(name)))
+            return ph_str_trim(answer->headers[i].value);
+    return (ph_str){NULL, 0};
+}
+
+/* Copy into a fixed place: cut to it, and without bytes that a terminal or a log could obey. */
+static void copy_to(char *place, size_t size, ph_str s)
+{
+    size_t n = 0;
+    for (; n < s.len && n + 1 < size; n++)
+        place[n] = (unsigned char)s.ptr[n] < 0x20 || s.ptr[n] == 0x7f ? ' ' : s.ptr[n];
+    while (n > 0 && n < s.len && ((unsigned char)place[n - 1] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    place[n] = '\0';
+}
+
+static ph_str unquote(ph_str etag)
+{
+    etag = ph_str_trim(etag);
+    if (ph_str_starts(etag, PH_STR("W/")))
+        etag = ph_str_skip(etag, 2);
+    if (etag.len >= 2 && etag.ptr[0] == '"' && etag.ptr[etag.len - 1] == '"')
+        etag = (ph_str){etag.ptr + 1, etag.len - 2};
+    return etag.len ? etag : (ph_str){NULL, 0};
+}
+
+/* Keep a text in the reply's own memory, which was reserved and does not move. */
+static ph_str keep(ph_reply *r, ph_str s)
+{
+    if (!s.len)
+        return (ph_str){NULL, 0};
+    size_t from = r->text.len;
+    ph_buf_str(&r->text, s);
+    return ph_buf_view_from(&r->text, from);
+}
+
+static ph_checksum_type type_by_name(ph_str name)
+{
+    if (ph_str_equal(name, PH_STR("FULL_OBJECT")))
+        return PH_TYPE_FULL_OBJECT;
+    return ph_str_equal(name, PH_STR("COMPOSITE")) ? PH_TYPE_COMPOSITE : PH_TYPE_NONE;
+}
+
+static void read_headers(ph_alg alg, const ph_event *answer, ph_reply *r)
+{
+    copy_to(r->request_id, sizeof r->request_id, find(answer, "x-amz-request-id"));
+    copy_to(r->host_id, sizeof r->host_id, find(answer, "x-amz-id-2"));
+    copy_to(r->region, sizeof r->region, find(answer, "x-amz-bucket-region"));
+    r->etag = keep(r, unquote(find(answer, "etag")));
+    r->version_id = keep(r, find(answer, "x-amz-version-id"));
+    if (ph_alg_row(alg)->element)
+        r->checksum = keep(r, find(answer, ph_alg_row(alg)->header));
+    r->type = type_by_name(find(answer, "x-amz-checksum-type"));
+    r->has_size = ph_str_u64(find(answer, "content-length"), &r->size);
+    uint64_t wait;
+    if (ph_str_u64(find(answer, "retry-after"), &wait))
+        r->retry_after_ms = (uint32_t)(wait > 300 ? 300 : wait) * 1000;
+}
+
+/* ---- Bodies ---------------------------------------------------------------------------------- */
+
+/* After an OPEN token: the element's text, kept. */
+static int content(ph_xml *x, ph_reply *r, ph_str *out)
+{
+    size_t from = r->text.len;
+    int err = ph_xml_content(x, &r->text);
+    *out = ph_buf_view_from(&r->text, from);
+    return err;
+}
+
+static int read_error_field(ph_xml *x, ph_str name, ph_reply *r)
+{
+    const struct {
+        const char *name;
+        char *place;
+        size_t size;
+    } fields[] = {{"Code", r->s3_code, sizeof r->s3_code},
+                  {"Message", r->message, sizeof r->message},
+                  {"RequestId", r->request_id, sizeof r->request_id},
+                  {"HostId", r->host_id, sizeof r->host_id},
+                  {"Region", r->region, sizeof r->region}};
+    ph_str text;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (!ph_str_equal(name, ph_str_from(fields[i].name)))
+            continue;
+        int err = content(x, r, &text);
+        if (err == PH_OK)
+            copy_to(fields[i].place, fields[i].size, text);
+        return err;
+    }
+    if (ph_str_equal(name, PH_STR("ServerTime"))) {
+        int err = content(x, r, &text);
+        if (err == PH_OK && ph_date_parse(text, &r->server_time_ms) != PH_OK)
+            r->server_time_ms = 0;
+        return err;
+    }
+    return ph_xml_skip(x);
+}
+
+/* Part of a ListPartsResult. */
+static int read_listed(ph_xml *x, ph_alg alg, ph_reply *r)
+{
+    ph_listed part = {0};
+    const char *element = ph_alg_row(alg)->element;
+    bool has_size = false;
+    for (;;) {
+        ph_xml_token t;
+        ph_str text;
+        int err = ph_xml_next(x, &t);
+        if (err != PH_OK)
+            return err;
+        if (t.kind == PH_XML_CLOSE)
+            break;
+        if (t.kind != PH_XML_OPEN)
+            continue;
+        err = content(x, r, &text);
+        if (err == PH_ERR_BAD_XML)
+            return err; /* parts hold no elements in elements */
+        uint64_t number = 0;
+        if (ph_str_equal(t.name, PH_STR("PartNumber")) && ph_str_u64(text, &number) &&
+            number <= PH_PART_MAX_COUNT)
+            part.part_number = (uint32_t)number;
+        else if (ph_str_equal(t.name, PH_STR("Size")))
+            has_size = ph_str_u64(text, &part.size);
+        else if (ph_str_equal(t.name, PH_STR("ETag")))
+            part.etag = unquote(text);
+        else if (element && ph_str_equal(t.name, ph_str_from(element)) &&
+                 ph_digest_parse(alg, text, &part.checksum) != PH_OK)
+            return PH_ERR_BAD_ANSWER;
+    }
+    if (!part.part_number || !has_size || !part.etag.len)
+        return PH_ERR_BAD_ANSWER;
+    if (r->listed_count == MAX_LISTED)
+        return PH_ERR_BAD_ANSWER;
+    r->listed[r->listed_count++] = part;
+    return PH_OK;
+}
+
+static int read_result_field(ph_xml *x, ph_alg alg, ph_str name, ph_reply *r)
+{
+    const char *element = ph_alg_row(alg)->element;
+    ph_str text;
+    int err;
+    if (ph_str_equal(name, PH_STR("Part")) && r->listed)
+        return read_listed(x, alg, r);
+    if (ph_str_equal(name, PH_STR("UploadId")))
+        return content(x, r, &r->upload_id);
+    if (element && ph_str_equal(name, ph_str_from(element)))
+        return content(x, r, &r->checksum);
+    if (ph_str_equal(name, PH_STR("ETag"))) {
+        err = content(x, r, &text);
+        r->etag = unquote(text);
+        return err;
+    }
+    if (ph_str_equal(name, PH_STR("ChecksumType"))) {
+        err = content(x, r, &text);
+        r->type = type_by_name(text);
+        return err;
+    }
+    if (ph_str_equal(name, PH_STR("IsTruncated"))) {
+        err = content(x, r, &text);
+        r->truncated = ph_str_equal(text, PH_STR("true"));
+        return err;
+    }
+    if (ph_str_equal(name, PH_STR("NextPartNumberMarker"))) {
+        err = content(x, r, &text);
+        uint64_t n;
+        r->next_marker = ph_str_u64(text, &n) && n <= PH_PART_MAX_COUNT ? (uint32_t)n : 0;
+        return err;
+    }
+    return ph_xml_skip(x);
+}
+
+typedef enum root { ROOT_ERROR, ROOT_RESULT } root;
+
+/*
+ * Read a whole document: an error, or the result whose root is named `expected` (NULL: no result
+ * is expected). Returns PH_ERR_BAD_XML where it is neither, or where anything is broken.
+ */
+static int read_document(ph_str body, const char *expected, ph_alg alg, ph_reply *r, root *out)
+{
+    ph_xml x;
+    ph_xml_token t;
+    ph_xml_init(&x, body);
+    int err = ph_xml_next(&x, &t);
+    if (err != PH_OK)
+        return err;
+    bool wrapped = ph_str_equal(t.name, PH_STR("ErrorResponse"));
+    if (wrapped || ph_str_equal(t.name, PH_STR("Error")))
+        *out = ROOT_ERROR;
+    else if (expected && ph_str_equal(t.name, ph_str_from(expected)))
+        *out = ROOT_RESULT;
+    else
+        return PH_ERR_BAD_XML;
+    for (;;) {
+        err = ph_xml_next(&x, &t);
+        if (err != PH_OK || t.kind == PH_XML_END)
+            return err;
+        if (t.kind != PH_XML_OPEN || (wrapped && ph_str_equal(t.name, PH_STR("Error"))))
+            continue;
+        err = *out == ROOT_ERROR ? read_error_field(&x, t.name, r)
+                                 : read_result_field(&x, alg, t.name, r);
+        if (err != PH_OK)
+            return err;
+    }
+}
+
+/* ---- The whole ------------------------------------------------------------------------------- */
+
+static void read_failure(const ph_event *answer, ph_reply *r)
+{
+    root found;
+    int err = read_document(answer->body, NULL, PH_ALG_NONE, r, &found);
+    if (err != PH_OK)
+        r->s3_code[0] = r->message[0] = '\0'; /* a proxy's page, or half a document */
+    r->err = err_of_code(r->s3_code);
+    if (r->err == PH_OK)
+        r->err = err_of_status(r->status);
+    if (r->err == PH_ERR_ACCESS_DENIED && strstr(r->message, "Request has expired"))
+        r->err = PH_ERR_EXPIRED_TOKEN; /* a presigned URL that ended */
+    if (r->err == PH_ERR_BAD_SIGNATURE && r->region[0])
+        r->err = PH_ERR_REDIRECT;
+    if (r->err == PH_ERR_CLOCK_SKEW && !r->server_time_ms &&
+        ph_date_parse(find(answer, "date"), &r->server_time_ms) != PH_OK)
+        r->server_time_ms = 0;
+}
+
+static const char *result_root(ph_operation op)
+{
+    switch (op) {
+    case PH_OP_CREATE:
+        return "InitiateMultipartUploadResult";
+    case PH_OP_COMPLETE:
+        return "CompleteMultipartUploadResult";
+    case PH_OP_LIST_PARTS:
+        return "ListPartsResult";
+    case PH_OP_NONE:
+    case PH_OP_PUT_OBJECT:
+    case PH_OP_UPLOAD_PART:
+    case PH_OP_ABORT:
+    case PH_OP_HEAD:
+        break;
+    }
+    return NULL;
+}
+
+static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply *r)
+{
+    const char *expected = result_root(op);
+    root found = ROOT_RESULT;
+    if (expected)
+        r->etag = (ph_str){NULL, 0}; /* of the body's bytes, if at all */
+    int err = ph_str_trim(answer->body).len || expected
+                  ? read_document(answer->body, expected, alg, r, &found)
+                  : PH_OK;
+    if (err == PH_OK && found == ROOT_ERROR) {
+        r->err = err_of_code(r->s3_code);
+        if (r->err == PH_OK)
+            r->err = PH_ERR_SERVER_ERROR; /* a 200 whose error nobody knows */
+        return;
+    }
+    if (!expected)
+        return; /* whatever a PUT's body is, it is no error of S3 */
+    r->err = err == PH_ERR_BAD_ANSWER || answer->body.len == 0 ? PH_ERR_BAD_ANSWER : err;
+    if (err == PH_OK && op == PH_OP_CREATE && !r->upload_id.len)
+        r->err = PH_ERR_BAD_ANSWER;
+}
+
+static size_t text_size(const ph_event *answer)
+{
+    size_t n = answer->body.len;
+    for (size_t i = 0; i < answer->header_count; i++)
+        n += answer->headers[i].value.len;
+    return n + 1;
+}
+
+/* see reply.h */
+int ph_reply_read(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply *out)
+{
+    memset(out, 0, sizeof *out);
+    out->status = answer->status;
+    /* Decoding never makes a text longer, so nothing will move. */
+    ph_buf_init(&out->text, text_size(answer));
+    ph_buf_reserve(&out->text, out->text.limit);
+    if (op == PH_OP_LIST_PARTS && out->text.err == PH_OK) {
+        out->listed = calloc(MAX_LISTED, sizeof *out->listed);
+        if (!out->listed)
+            out->text.err = PH_ERR_NOMEM;
+    }
+    if (out->text.err != PH_OK) {
+        ph_reply_clear(out);
+        return PH_ERR_NOMEM;
+    }
+    read_headers(alg, answer, out);
+    if (answer->status >= 200 && answer->status < 300)
+        read_success(op, alg, answer, out);
+    else
+        read_failure(answer, out);
+    return PH_OK;
+}
+
+/* see reply.h */
+void ph_reply_clear(ph_reply *r)
+{
+    free(r->listed);
+    r->listed = NULL;
+    r->listed_count = 0;
+    ph_buf_clear(&r->text);
+}
