@@ -8,8 +8,8 @@
 
 #include "buf.h"
 
-void ph_enc_hex(ph_buf *b, const void *data, size_t len); /* lower case */
-void ph_enc_base64(ph_buf *b, const void *data, size_t len); /* RFC 4648, padded */
+void ph_enc_hex(ph_buf *b, const void *data, size_t len);       /* lower case */
+void ph_enc_base64(ph_buf *b, const void *data, size_t len);    /* RFC 4648, padded */
 void ph_enc_base64url(ph_buf *b, const void *data, size_t len); /* unpadded */
 
 /*
@@ -18,10 +18,13 @@ void ph_enc_base64url(ph_buf *b, const void *data, size_t len); /* unpadded */
  */
 void ph_enc_percent(ph_buf *b, ph_str s, bool keep_slash);
 
-/* As application/x-www-form-urlencoded wants it from STS: percent-encoded, space as %20. */
+/*
+ * Add name=value as application/x-www-form-urlencoded, behind an & unless the buffer is empty.
+ * STS wants it percent-encoded, space as %20.
+ */
 void ph_enc_form(ph_buf *b, const char *name, ph_str value);
 
-void ph_enc_xml(ph_buf *b, ph_str s); /* & < > " escaped */
+void ph_enc_xml(ph_buf *b, ph_str s); /* & < > " and CR escaped */
 
 /* A JSON string with its quotes; control bytes as \u00XX; `s` must be UTF-8. */
 void ph_enc_json(ph_buf *b, ph_str s);
@@ -34,10 +37,16 @@ void ph_enc_json(ph_buf *b, ph_str s);
 int ph_dec_hex(ph_str s, void *out, size_t cap, size_t *out_len);
 int ph_dec_base64(ph_str s, void *out, size_t cap, size_t *out_len);
 
-/* Decode %XX (nothing else) into `b`. Errors: PH_ERR_BAD_ENCODING, those of buf. */
+/*
+ * Decode %XX (nothing else) into `b`; what cannot be decoded adds nothing.
+ * Errors: PH_ERR_BAD_ENCODING, those of buf.
+ */
 int ph_dec_percent(ph_buf *b, ph_str s);
 
-/* Decode the five XML entities and character references into `b`. Errors: PH_ERR_BAD_XML. */
+/*
+ * Decode the five XML entities and character references into `b`; what cannot be decoded adds
+ * nothing. Errors: PH_ERR_BAD_XML, those of buf.
+ */
 int ph_dec_xml(ph_buf *b, ph_str s);
 
 #endif
