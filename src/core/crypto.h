@@ -19,12 +19,13 @@ void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
 bool ph_equal_secret(const void *a, const void *b, size_t len);
 
 /*
- * Running digests over `state`, which holds at least PH_MD_STATE bytes, aligned to 8. `alg` is
- * SHA256, SHA1 or MD5. ph_md_out writes the digest so far and leaves the state as it is.
+ * Running digests over `state`, PH_MD_STATE bytes of any alignment that may be copied freely. `alg`
+ * is SHA256, SHA1 or MD5. ph_md_out writes the digest so far, gives its length and leaves the state
+ * as it is.
  */
 #define PH_MD_STATE 256
 void ph_md_init(void *state, ph_alg alg);
-void ph_md_update(void *state, ph_alg alg, const void *data, size_t len);
-size_t ph_md_out(const void *state, ph_alg alg, uint8_t out[PH_DIGEST_MAX]);
+void ph_md_update(void *state, const void *data, size_t len);
+size_t ph_md_out(const void *state, uint8_t out[PH_DIGEST_MAX]);
 
 #endif

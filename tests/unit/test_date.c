@@ -15,7 +15,7 @@ static const char *const weekdays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue",
 static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-/* Each day of eight thousand years, written and read in all forms. */
+/* Each day of 1970 to 2400, the ends of all months till 9999, written and read in all forms. */
 static void test_calendar(void)
 {
     unsigned days = 0;
@@ -26,6 +26,8 @@ static void test_calendar(void)
                             : month == 4 || month == 6 || month == 9 || month == 11 ? 30
                                                                                     : 31;
             for (unsigned day = 1; day <= last; day++, days++) {
+                if (year > 2400 && day > 1 && day < last)
+                    continue;
                 char basic[17], iso[21], want[64];
                 unsigned hour = days % 24, minute = days % 60, second = days % 59;
                 uint64_t ms = days * UINT64_C(86400000) +

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crypto - the one place where BearSSL is used, so that another library could take its place
+ * here. BearSSL allocates nothing, and its contexts may be copied.
+ */
+#include "crypto.h"
+
+#include <bearssl_hash.h>
+#include <bearssl_hmac.h>
+#include <string.h>
+
+/* A running digest; each context begins with the pointer to its class. */
+typedef union md {
+    const br_hash_class *class;
+    br_sha256_context sha256;
+    br_sha1_context sha1;
+    br_md5_context md5;
+} md;
+
+_Static_assert(sizeof(md) <= PH_MD_STATE, "PH_MD_STATE is too small for BearSSL's contexts");
+_Static_assert(br_sha256_SIZE <= PH_DIGEST_MAX, "PH_DIGEST_MAX is too small for SHA-256");
+
+void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN])
+{
+    br_sha256_context c;
+    br_sha256_init(&c);
+    br_sha256_update(&c, data, len);
+    br_sha256_out(&c, out);
+}
+
+void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t out[PH_SHA256_LEN])
+{
+    br_hmac_key_context k;
+    br_hmac_context c;
+    br_hmac_key_init(&k, &br_sha256_vtable, key, key_len);
+    br_hmac_init(&c, &k, 0);
+    br_hmac_update(&c, data, len);
+    br_hmac_out(&c, out);
+    ph_wipe(&k, sizeof k); /* both are as good as the key */
+    ph_wipe(&c, sizeof c);
+}
+
+bool ph_equal_secret(const void *a, const void *b, size_t len)
+{
+    const volatile uint8_t *p = a, *q = b; /* volatile: every byte is looked at */
+    unsigned differs = 0;
+    for (size_t i = 0; i < len; i++)
+        differs |= (unsigned)(p[i] ^ q[i]);
+    return differs == 0;
+}
+
+/*
+ * The state is copied out and in instead of being used in place: its memory is somebody's array of
+ * words, and C does not let one object be read as two types.
+ */
+void ph_md_init(void *state, ph_alg alg)
+{
+    md c = {.class = alg == PH_ALG_SHA256 ? &br_sha256_vtable
+                     : alg == PH_ALG_SHA1 ? &br_sha1_vtable
+                                          : &br_md5_vtable};
+    c.class->init(&c.class);
+    memcpy(state, &c, sizeof c);
+}
+
+void ph_md_update(void *state, const void *data, size_t len)
+{
+    md c;
+    memcpy(&c, state, sizeof c);
+    c.class->update(&c.class, data, len);
+    memcpy(state, &c, sizeof c);
+}
+
+size_t ph_md_out(const void *state, uint8_t out[PH_DIGEST_MAX])
+{
+    md c;
+    memcpy(&c, state, sizeof c);
+    c.class->out(&c.class, out);
+    return (c.class->desc >> BR_HASHDESC_OUT_OFF) & BR_HASHDESC_OUT_MASK;
+}
