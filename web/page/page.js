@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: MIT
+/**
+ * page.js - the demo page: files in, rows of progress, receipts out.
+ *
+ * Everything about uploading is in the module that it imports; the only stand-in is the sign-in,
+ * which asks the demo's server for the token that a real site's login would give. Rows are painted
+ * at most ten times a second and only those that changed, so thousands of files do no harm.
+ */
+
+import { Parthaul } from './parthaul/parthaul.js';
+
+/** @import {Receipt} from './parthaul/types.d.ts' */
+/** @typedef {import('./parthaul/parthaul.js').Upload} Upload */
+
+const PAINT_MS = 100;
+/** Rows to add before the browser may paint. */
+const BATCH = 100;
+
+/** @param {string} id @returns {any} */
+const element = (id) => document.getElementById(id);
+const list = element('uploads');
+
+// ---- Words and numbers ------------------------------------------------------------------------------
+
+const percent = new Intl.NumberFormat('en', { style: 'percent' });
+const count = new Intl.NumberFormat('en');
+const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'];
+const sizes = UNITS.map(
+    (unit, i) =>
+        new Intl.NumberFormat('en', {
+            style: 'unit',
+            unit,
+            unitDisplay: i ? 'short' : 'long',
+            maximumFractionDigits: i > 1 ? 1 : 0,
+        }),
+);
+
+/** @param {number} bytes */
+function size(bytes) {
+    const unit = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
+    return sizes[unit].format(bytes / 1000 ** unit);
+}
+
+/** @param {number | undefined} seconds */
+function time(seconds) {
+    if (seconds === undefined || !(seconds < 86400 * 30)) return '';
+    if (seconds < 60) return `${Math.ceil(seconds)} s left`;
+    if (seconds < 3600) return `${Math.ceil(seconds / 60)} min left`;
+    return `${Math.floor(seconds / 3600)} h ${Math.ceil((seconds % 3600) / 60)} min left`;
+}
+
+/** What a state is called here. @type {Record<string, string>} */
+const WORDS = {
+    new: 'Waiting',
+    creating: 'Starting',
+    sending: 'Uploading',
+    listing: 'Asking S3 what it has',
+    completing: 'Finishing',
+    checking: 'Checking',
+    aborting: 'Cancelling',
+};
+
+/** Which colour a part's state has. @type {Record<string, string>} */
+const COLOURS = {
+    todo: 'waiting',
+    hashing: 'hashing',
+    ready: 'hashing',
+    sending: 'sending',
+    backoff: 'retrying',
+    sent: 'done',
+};
+
+/** @type {Record<Receipt["verified"], (receipt: Receipt) => string>} */
+const VERIFIED = {
+    object: (r) =>
+        `Verified by S3: its ${r.algorithm} of the whole object equals the one computed here.`,
+    parts: () => 'Verified by S3: what it computed for every part equals what was computed here.',
+    sent: () => 'Checksums were sent with the data; the server did not say that it compared them.',
+    size: () => 'Not verified: no checksum was sent, only the size was compared.',
+};
+
+// ---- Signing in ---------------------------------------------------------------------------------------
+
+let token = '';
+
+/** @param {string} [text] */
+function message(text = '') {
+    element('message').textContent = text;
+    element('message').hidden = !text;
+}
+
+/** @param {string} name the user's, or '' */
+function signedIn(name) {
+    element('sign-in').hidden = !!name;
+    element('signed-in').hidden = !name;
+    element('who').textContent = name;
+}
+
+element('sign-in').addEventListener('submit', async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const name = element('user').value.trim();
+    try {
+        const response = await fetch('/demo/token', {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ name }),
+        });
+        if (!response.ok) throw new Error(`the server answered ${response.status}`);
+        token = (await response.json()).token;
+        signedIn(name);
+        message();
+    } catch (error) {
+        message(`Signing in failed: ${/** @type {Error} */ (error).message}`);
+    }
+});
+
+element('sign-out').addEventListener('click', () => {
+    token = '';
+    signedIn('');
+    element('user').focus();
+});
+
+// ---- Rows -----------------------------------------------------------------------------------------------
+
+/** @type {Promise<Parthaul> | undefined} */
+let engine;
+
+/** Start the engine when it is first wanted. */
+function parthaul() {
+    engine ??= (async () => {
+        const { api } = await (await fetch('/demo/config.json')).json();
+        const url = new URL('parthaul/worker.js', import.meta.url).href;
+        // A page that demands Trusted Types names the one script that a worker may run.
+        const policy = /** @type {any} */ (globalThis).trustedTypes?.createPolicy('parthaul', {
+            createScriptURL: () => url,
+        });
+        const workerUrl = policy ? policy.createScriptURL('') : url;
+        return new Parthaul({ api, getToken: () => token, transport: 'xhr', workerUrl });
+    })();
+    engine.catch((error) => {
+        engine = undefined;
+        message(`The demo's settings cannot be read: ${error.message}`);
+    });
+    return engine;
+}
+
+/** @type {Set<Row>} */
+const rows = new Set();
+/** @type {Set<Row>} */
+const changed = new Set();
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let painting;
+
+/** @param {Row} row */
+function paintLater(row) {
+    changed.add(row);
+    painting ??= setTimeout(paint, PAINT_MS);
+}
+
+function paint() {
+    painting = undefined;
+    for (const row of changed) row.paint();
+    changed.clear();
+    overview();
+}
+
+// Speed and time left go on to change when nothing moves.
+setInterval(() => {
+    for (const row of rows) if (row.upload.state === 'sending') paintLater(row);
+}, 1000);
+
+/** Pictures are kept for the rows in sight only. */
+const inSight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+        const row = byElement.get(target);
+        if (!row) continue;
+        row.visible = isIntersecting;
+        paintLater(row);
+    }
+});
+/** @type {WeakMap<Element, Row>} */
+const byElement = new WeakMap();
+
+class Row {
+    visible = false;
+    warned = '';
+    ended = false;
+
+    /** @param {Parthaul} parthaul @param {File} file */
+    constructor(parthaul, file) {
+        this.parthaul = parthaul;
+        this.file = file;
+        this.li = element('row').content.firstElementChild.cloneNode(true);
+        this.find('.name').textContent = file.name;
+        this.find('.name').title = file.name;
+        this.find('.size').textContent = size(file.size);
+        this.bar = this.find('progress');
+        this.bar.setAttribute('aria-label', file.name);
+        const actions = {
+            pause: () => this.upload.pause(),
+            resume: () => this.upload.resume(),
+            cancel: () => this.upload.abort(),
+            retry: () => this.start(),
+            remove: () => this.remove(),
+        };
+        for (const [name, action] of Object.entries(actions)) {
+            const button = this.find(`.${name}`);
+            button.setAttribute('aria-label', `${button.textContent} ${file.name}`);
+            button.addEventListener('click', action);
+        }
+        byElement.set(this.li, this);
+        inSight.observe(this.li);
+        rows.add(this);
+        this.upload = this.start();
+    }
+
+    /** @param {string} selector @returns {any} */
+    find(selector) {
+        return this.li.querySelector(selector);
+    }
+
+    /** Start, or start again. @returns {Upload} */
+    start() {
+        const upload = this.parthaul.upload(this.file);
+        this.upload = upload;
+        this.ended = false;
+        this.warned = '';
+        this.find('.warning')?.remove();
+        const later = () => this.upload === upload && paintLater(this);
+        for (const type of ['state', 'progress', 'done']) upload.addEventListener(type, later);
+        upload.addEventListener('warning', (event) => {
+            this.warned = /** @type {CustomEvent} */ (event).detail.message;
+        });
+        upload.addEventListener('error', () => {
+            if (upload.error?.code === 'SIGN_IN') {
+                token = '';
+                signedIn('');
+                message(`Sign in again: ${upload.error.reason}`);
+            }
+            later();
+        });
+        paintLater(this);
+        return upload;
+    }
+
+    remove() {
+        const next = this.li.nextElementSibling ?? this.li.previousElementSibling;
+        (next?.querySelector('.remove:not([hidden])') ?? element('files')).focus();
+        inSight.unobserve(this.li);
+        this.li.remove();
+        rows.delete(this);
+        paintLater(this);
+    }
+
+    paint() {
+        const { upload } = this;
+        const { state, paused, error, receipt, progress } = upload;
+        const data = this.li.dataset;
+        data.state = state;
+        data.name = this.file.name;
+        data.paused = String(paused);
+        data.code = error?.code ?? '';
+        const share = receipt ? 1 : progress.bytes / (progress.total || 1);
+        this.bar.value = share;
+        this.bar.setAttribute('aria-valuetext', `${percent.format(share)}, ${this.words()}`);
+        this.find('.what').textContent = this.words();
+        this.find('.rate').textContent = upload.ended ? '' : this.rate();
+        this.find('.pause').hidden = upload.ended || paused || state === 'aborting';
+        this.find('.resume').hidden = upload.ended || !paused;
+        this.find('.cancel').hidden = upload.ended || state === 'aborting';
+        this.find('.retry').hidden = !error;
+        this.find('.remove').hidden = !upload.ended;
+        if (this.warned && !this.find('.warning')) {
+            const p = document.createElement('p');
+            p.className = 'warning';
+            p.textContent = this.warned;
+            this.li.append(p);
+        }
+        this.picture();
+        if (upload.ended && !this.ended) this.end();
+    }
+
+    words() {
+        const { state, paused, error, receipt } = this.upload;
+        if (receipt) return receipt.verified === 'object' || receipt.verified === 'parts' ? 'Done, verified by S3' : 'Done';
+        if (error?.code === 'ABORTED') return 'Cancelled';
+        if (error) return `${error.code}: ${error.message}`;
+        return paused ? 'Paused' : (WORDS[state] ?? state);
+    }
+
+    rate() {
+        const { bytes, total, speed, secondsLeft } = this.upload.progress;
+        const moving = this.upload.state === 'sending' && !this.upload.paused;
+        const parts = [percent.format(bytes / (total || 1)), `${size(bytes)} of ${size(total)}`];
+        if (moving && speed) parts.push(`${size(speed)}/s`, time(secondsLeft));
+        return parts.filter(Boolean).join(' · ');
+    }
+
+    /** What is painted once, at the end. */
+    end() {
+        this.ended = true;
+        const { receipt, error } = this.upload;
+        announce(this.file.name, receipt ? 'stored' : error?.code === 'ABORTED' ? 'cancelled' : 'failed');
+        if (!receipt) return;
+        const { bucket, key, etag = '', checksum = '', algorithm = '', verified } = receipt;
+        Object.assign(this.li.dataset, { bucket, key, etag, checksum, algorithm, verified });
+        const details = element('receipt').content.firstElementChild.cloneNode(true);
+        details.querySelector('summary').textContent = 'Receipt';
+        details.addEventListener('toggle', () => fill(details, receipt), { once: true });
+        this.li.append(details);
+    }
+
+    /** Draw the parts. */
+    picture() {
+        const { parts } = this.upload;
+        let canvas = this.find('.parts');
+        const wanted = this.visible && parts.length && !(this.upload.ended && parts.length === 1);
+        if (!wanted) {
+            canvas?.remove();
+            return;
+        }
+        if (!canvas) {
+            canvas = document.createElement('canvas');
+            canvas.className = 'parts';
+            canvas.setAttribute('role', 'img');
+            this.find('.status').after(canvas);
+        }
+        draw(canvas, parts, this.parthaul.tables?.partStates ?? []);
+    }
+}
+
+/** A receipt's fields, when somebody opens it. @param {HTMLElement} details @param {Receipt} receipt */
+function fill(details, receipt) {
+    const fields = {
+        Bucket: receipt.bucket,
+        Key: receipt.key,
+        'Version id': receipt.versionId,
+        Size: `${count.format(receipt.size)} bytes`,
+        ETag: receipt.etag ?? 'hidden by the server',
+        Parts: receipt.partCount ? `${receipt.partCount} of ${size(receipt.partSize)}` : 'one request',
+        Checksum: receipt.checksum && `${receipt.checksum} (${receipt.algorithm}, ${receipt.type})`,
+        'Sent again': receipt.retries ? `${receipt.retries} requests` : undefined,
+    };
+    const dl = /** @type {HTMLElement} */ (details.querySelector('dl'));
+    for (const [name, value] of Object.entries(fields)) {
+        if (!value) continue;
+        dl.append(document.createElement('dt'), document.createElement('dd'));
+        /** @type {HTMLElement} */ (dl.lastElementChild?.previousElementSibling).textContent = name;
+        /** @type {HTMLElement} */ (dl.lastElementChild).textContent = value;
+    }
+    /** @type {HTMLElement} */ (details.querySelector('.verified')).textContent =
+        VERIFIED[receipt.verified](receipt);
+    const copy = /** @type {HTMLElement} */ (details.querySelector('.copy'));
+    copy.addEventListener('click', async () => {
+        await navigator.clipboard.writeText(JSON.stringify(receipt, null, 2));
+        copy.textContent = 'Copied';
+        setTimeout(() => (copy.textContent = 'Copy as JSON'), 2000);
+    });
+}
+
+// ---- The picture of the parts ---------------------------------------------------------------------------
+
+const PICTURE_HEIGHT = 88;
+
+/**
+ * How big a cell is: a bar cut in pieces while they fit in one row, then a grid of squares that
+ * shrink until all of them fit.
+ * @param {number} parts @param {number} width
+ */
+function cells(parts, width) {
+    if (parts * 14 <= width) return { columns: parts, width: width / parts, height: 12, gap: 2 };
+    let side = 13;
+    const rows = () => Math.ceil(parts / Math.floor(width / side));
+    while (side > 2 && rows() * side > PICTURE_HEIGHT) side--;
+    return { columns: Math.floor(width / side), width: side, height: side, gap: side > 3 ? 1 : 0.5 };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Uint8Array} parts @param {string[]} names */
+function draw(canvas, parts, names) {
+    const style = getComputedStyle(canvas);
+    const cell = cells(parts.length, canvas.clientWidth || 300);
+    const height = Math.ceil(parts.length / cell.columns) * cell.height;
+    const scale = devicePixelRatio;
+    canvas.style.height = `${height}px`;
+    canvas.width = Math.round((canvas.clientWidth || 300) * scale);
+    canvas.height = Math.round(height * scale);
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    context.scale(scale, scale);
+    /** @type {Record<string, number>} */
+    const totals = {};
+    // By colour, not by place: setting the colour costs more than a rectangle.
+    names.forEach((name, state) => {
+        context.fillStyle = style.getPropertyValue(`--part-${COLOURS[name]}`);
+        for (let i = parts.indexOf(state); i >= 0; i = parts.indexOf(state, i + 1)) {
+            const x = (i % cell.columns) * cell.width;
+            const y = Math.floor(i / cell.columns) * cell.height;
+            context.fillRect(x, y, cell.width - cell.gap, cell.height - Math.min(cell.gap, 1));
+            totals[COLOURS[name]] = (totals[COLOURS[name]] ?? 0) + 1;
+        }
+    });
+    const said = Object.entries(totals).map(([name, n]) => `${n} ${name}`);
+    canvas.setAttribute('aria-label', `${parts.length} parts: ${said.join(', ')}`);
+}
+
+new ResizeObserver(() => {
+    for (const row of rows) if (row.visible) paintLater(row);
+}).observe(list);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+    for (const row of rows) if (row.visible) paintLater(row);
+});
+
+// ---- All together -------------------------------------------------------------------------------------
+
+function overview() {
+    let done = 0;
+    let failed = 0;
+    let paused = 0;
+    let bytes = 0;
+    let total = 0;
+    let speed = 0;
+    for (const { upload } of rows) {
+        const { progress, receipt, error, ended } = upload;
+        if (receipt) done++;
+        if (error) failed++;
+        if (error) continue;
+        if (upload.paused) paused++;
+        bytes += progress.bytes;
+        total += progress.total;
+        if (!ended && !upload.paused) speed += progress.speed;
+    }
+    const running = rows.size - done - failed;
+    const words = [`${count.format(done)} of ${count.format(rows.size)} files done`];
+    if (failed) words.push(`${count.format(failed)} not`);
+    if (total) words.push(`${size(bytes)} of ${size(total)}`);
+    if (running && speed) words.push(`${size(speed)}/s`, time((total - bytes) / speed));
+    element('overview').hidden = !rows.size;
+    element('totals').textContent = words.join(' · ');
+    element('pause-all').hidden = running - paused < 1;
+    element('resume-all').hidden = !paused;
+    element('retry-all').hidden = !failed;
+    element('clear').hidden = !done && !failed;
+    document.title = running ? `${percent.format(total ? bytes / total : 0)} · Parthaul` : 'Parthaul';
+}
+
+/** @param {string} id @param {(row: Row) => void} action */
+function onAll(id, action) {
+    element(id).addEventListener('click', () => {
+        for (const row of rows) action(row);
+    });
+}
+onAll('pause-all', (row) => row.upload.ended || row.upload.pause());
+onAll('resume-all', (row) => row.upload.paused && row.upload.resume());
+onAll('retry-all', (row) => row.upload.error && row.start());
+onAll('clear', (row) => row.upload.ended && row.remove());
+
+/** What ended since it was last said. @type {{name: string, how: string}[]} */
+let news = [];
+
+/** Tell those who cannot see it, in one sentence for many files. @param {string} name @param {string} how */
+function announce(name, how) {
+    if (news.push({ name, how }) > 1) return;
+    setTimeout(() => {
+        const by = Map.groupBy ? Map.groupBy(news, (item) => item.how) : new Map([['ended', news]]);
+        element('live').textContent = [...by]
+            .map(([word, items]) => `${items.length > 1 ? `${items.length} files` : items[0].name}: ${word}`)
+            .join('. ');
+        news = [];
+    }, 1500);
+}
+
+// ---- Files come in --------------------------------------------------------------------------------------
+
+/** @param {File[]} files */
+async function add(files) {
+    const worker = await parthaul();
+    for (let i = 0; i < files.length; i += BATCH) {
+        const fragment = document.createDocumentFragment();
+        for (const file of files.slice(i, i + BATCH)) fragment.append(new Row(worker, file).li);
+        list.append(fragment);
+        await new Promise((resolve) => setTimeout(resolve));
+    }
+}
+
+element('files').addEventListener('change', (/** @type {any} */ event) => {
+    add([...event.target.files]);
+    event.target.value = ''; // the same file can be chosen again
+});
+
+/** The page takes files wherever they are dropped; else the browser would go to them. */
+let inside = 0;
+addEventListener('dragenter', () => document.body.classList.toggle('dragging', ++inside > 0));
+addEventListener('dragleave', () => document.body.classList.toggle('dragging', --inside > 0));
+addEventListener('dragover', (event) => event.preventDefault());
+addEventListener('drop', (event) => {
+    event.preventDefault();
+    inside = 0;
+    document.body.classList.remove('dragging');
+    const items = [...(event.dataTransfer?.items ?? [])];
+    const folders = items.filter((item) => item.webkitGetAsEntry()?.isDirectory).length;
+    const files = items
+        .filter((item) => item.kind === 'file' && !item.webkitGetAsEntry()?.isDirectory)
+        .map((item) => item.getAsFile());
+    if (folders) message('Folders are not taken: choose the files in them.');
+    add(/** @type {File[]} */ (files.filter(Boolean)));
+});
+
+addEventListener('beforeunload', (event) => {
+    for (const row of rows) if (!row.upload.ended) return event.preventDefault();
+});

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/**
+ * engine.js - loads parthaul.wasm and gives its exports as plain calls with plain objects.
+ *
+ * One call here is one export there; nothing is decided here. wasm/README.md states the memory
+ * rules and the texts that cross. Runs in a worker, on a page and in Node.
+ */
+
+/** @import {Action, EngineEvent, EngineProgress, Tables} from './types.d.ts' */
+
+/** A call that the engine refused. */
+export class EngineError extends Error {
+    /** @param {string} code as in `errors.def` @param {string} text */
+    constructor(code, text) {
+        super(text);
+        this.name = 'EngineError';
+        this.code = code;
+    }
+}
+
+/**
+ * What a module of this toolchain may ask of its host. The engine does no I/O: these are the C
+ * library's leftovers, and an assertion that fails ends in proc_exit.
+ * @type {Record<string, (...args: number[]) => number | void>}
+ */
+const HOST = {
+    'env.emscripten_notify_memory_growth': () => {}, // views are made anew anyway
+    'wasi_snapshot_preview1.proc_exit': (code) => {
+        throw new Error(`the engine stopped with code ${code}`);
+    },
+    'wasi_snapshot_preview1.fd_write': () => 8, // EBADF, like the next two
+    'wasi_snapshot_preview1.fd_seek': () => 8,
+    'wasi_snapshot_preview1.fd_close': () => 8,
+};
+
+/** @param {WebAssembly.Module} module */
+function importsOf(module) {
+    /** @type {Record<string, Record<string, WebAssembly.ImportValue>>} */
+    const imports = {};
+    for (const { module: space, name } of WebAssembly.Module.imports(module)) {
+        const value = HOST[`${space}.${name}`];
+        if (!value) throw new Error(`the engine asks for ${space}.${name}, which no host has`);
+        (imports[space] ??= {})[name] = value;
+    }
+    return imports;
+}
+
+/**
+ * @param {string | URL | BufferSource | WebAssembly.Module} source
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compile(source) {
+    if (source instanceof WebAssembly.Module) return source;
+    if (typeof source !== 'string' && !(source instanceof URL)) return WebAssembly.compile(source);
+    const response = await fetch(source);
+    if (!response.ok) throw new Error(`${source}: HTTP ${response.status}`);
+    // S3 gives a .wasm file the type binary/octet-stream unless told otherwise at its upload.
+    return response.headers.get('content-type')?.startsWith('application/wasm')
+        ? WebAssembly.compileStreaming(response)
+        : WebAssembly.compile(await response.arrayBuffer());
+}
+
+/**
+ * Load the engine.
+ * @param {string | URL | BufferSource | WebAssembly.Module} source where the .wasm is, or its bytes
+ * @returns {Promise<Engine>}
+ */
+export async function loadEngine(source) {
+    const module = await compile(source);
+    const { exports } = await WebAssembly.instantiate(module, importsOf(module));
+    /** @type {any} */ (exports)._initialize?.();
+    return new Engine(exports);
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The exports of one instance of the module. Every method may throw an EngineError. */
+export class Engine {
+    /** @type {any} */
+    #wasm;
+    #stage;
+    #stageSize;
+    /** @type {Map<number, {name: string, text: string}>} */
+    #errors = new Map();
+    /** @type {Tables} */
+    tables;
+
+    /** @param {WebAssembly.Exports} exports */
+    constructor(exports) {
+        this.#wasm = exports;
+        this.#stage = this.#wasm.ph_stage() >>> 0;
+        this.#stageSize = this.#wasm.ph_stage_size();
+        this.tables = this.#take(this.#wasm.ph_tables());
+        for (const error of this.tables.errors) this.#errors.set(error.number, error);
+    }
+
+    /**
+     * Start an upload.
+     * @param {object} options see wasm/README.md
+     * @param {number} now
+     * @returns {number} its handle
+     */
+    open(options, now) {
+        return this.#give(options, (ptr, len) => this.#wasm.ph_open(ptr, len, now));
+    }
+
+    /** @param {number} upload */
+    close(upload) {
+        this.#wasm.ph_close(upload);
+    }
+
+    /**
+     * @param {number} upload @param {number} now @param {boolean} maySend
+     * @returns {Action}
+     */
+    step(upload, now, maySend) {
+        return this.#take(this.#wasm.ph_step(upload, now, maySend ? 1 : 0));
+    }
+
+    /** @param {number} upload @param {number} now @param {EngineEvent} event */
+    report(upload, now, event) {
+        this.#give(event, (ptr, len) => this.#wasm.ph_report(upload, now, ptr, len));
+    }
+
+    /** @param {number} upload @returns {EngineProgress} */
+    progress(upload) {
+        return this.#take(this.#wasm.ph_progress(upload));
+    }
+
+    /**
+     * Start a digest in one or two algorithms; 0 stands for none.
+     * @param {number} first @param {number} second
+     * @returns {number} its handle, which hashClose releases
+     */
+    hashOpen(first, second) {
+        return this.#check(this.#wasm.ph_hash_open(first, second));
+    }
+
+    /** @param {number} hash @param {Uint8Array} bytes any number of them */
+    hashFeed(hash, bytes) {
+        for (let at = 0; at < bytes.length; at += this.#stageSize) {
+            const piece = bytes.subarray(at, at + this.#stageSize);
+            this.#bytes().set(piece, this.#stage);
+            this.#check(this.#wasm.ph_hash_feed(hash, piece.length));
+        }
+    }
+
+    /** @param {number} hash @returns {string[]} the digests in base64 */
+    hashClose(hash) {
+        return this.#take(this.#wasm.ph_hash_close(hash));
+    }
+
+    /** Memory as it is now: a call may have moved it. */
+    #bytes() {
+        return new Uint8Array(this.#wasm.memory.buffer);
+    }
+
+    /** @param {number} result */
+    #check(result) {
+        if (result >= 0) return result;
+        const error = this.#errors.get(result);
+        throw new EngineError(error?.name ?? String(result), error?.text ?? `error ${result}`);
+    }
+
+    /** Read the text that a call left. @param {number} length */
+    #take(length) {
+        this.#check(length);
+        const at = this.#wasm.ph_out() >>> 0;
+        return JSON.parse(decoder.decode(this.#bytes().subarray(at, at + length)));
+    }
+
+    /**
+     * Lend a text to a call. The engine wipes its copy when it is released.
+     * @param {object} value @param {(ptr: number, len: number) => number} call
+     */
+    #give(value, call) {
+        const text = encoder.encode(JSON.stringify(value));
+        const ptr = this.#wasm.ph_alloc(text.length);
+        if (!ptr) throw new EngineError('NOMEM', 'out of memory');
+        this.#bytes().set(text, ptr >>> 0);
+        text.fill(0);
+        try {
+            return this.#check(call(ptr, text.length));
+        } finally {
+            this.#wasm.ph_release(ptr);
+        }
+    }
+}

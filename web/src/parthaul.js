@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+/**
+ * parthaul.js - what a page imports: `new Parthaul(options).upload(file)`.
+ *
+ * Holds handles only. The engine, its requests and the credentials are in worker.js.
+ */
+
+/** @import {FromWorker, ToWorker, Update} from './types.d.ts' */
+// These are for importers too.
+/** @typedef {import('./types.d.ts').Ask} Ask */
+/** @typedef {import('./types.d.ts').Failure} Failure */
+/** @typedef {import('./types.d.ts').ParthaulOptions} ParthaulOptions */
+/** @typedef {import('./types.d.ts').Progress} Progress */
+/** @typedef {import('./types.d.ts').Receipt} Receipt */
+/** @typedef {import('./types.d.ts').Tables} Tables */
+/** @typedef {import('./types.d.ts').UploadOptions} UploadOptions */
+
+/** What the engine takes of the options; the others are this file's. @type {(keyof UploadOptions)[]} */
+const ENGINE_OPTIONS = [
+    'bucket', 'key', 'region', 'endpoint', 'addressing', 'dualstack', 'accelerate', 'name', 'checksum',
+    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'presignLimit', 'overwrite',
+    'metadata',
+];
+
+/** Speed is measured over so long: parts end in bursts. */
+const SPEED_WINDOW_MS = 8000;
+
+/**
+ * Why an upload ended without an object.
+ *
+ * `code` is stable: one of `errors.def`, or WORKER_FAILED when the worker or the engine could not be
+ * loaded or crashed. The message is for a person and holds nothing secret.
+ */
+export class UploadError extends Error {
+    /** @param {Failure} failure @param {unknown} [cause] */
+    constructor(failure, cause) {
+        const { operation, status, s3Code, requestId } = failure;
+        const where = [operation, status, s3Code].filter(Boolean).join(' ');
+        const id = requestId ? ` (request ${requestId})` : '';
+        super(`${where && `${where}: `}${failure.message}${id}`, { cause });
+        this.name = 'UploadError';
+        this.code = failure.code;
+        /** The sentence alone, without operation and ids. */
+        this.reason = failure.message;
+        /** HTTP's, of the answer that decided; absent when there was none. */
+        this.status = status || undefined;
+        /** S3's `<Code>`, as "AccessDenied". */
+        this.s3Code = s3Code;
+        this.requestId = requestId;
+        this.hostId = failure.hostId;
+        /** S3's name of the request that failed, as "UploadPart". */
+        this.operation = operation;
+        this.partNumber = failure.partNumber || undefined;
+        /** How often that request was sent. */
+        this.tries = failure.tries ?? 0;
+        /** The same upload may well succeed later. */
+        this.retryable = failure.retryable ?? false;
+    }
+}
+
+/** Let Parthaul, but nobody else, hand messages to an Upload.
+ * @type {(upload: Upload, message: FromWorker | Failure, tables?: Tables) => void} */
+let deliver;
+
+/**
+ * One file on its way.
+ *
+ * @fires state when `state` or `paused` changed
+ * @fires progress when `progress` or `parts` changed, ten times a second at most
+ * @fires part for each part that changed its state; detail: {partNumber, state}
+ * @fires retry when a request failed and will be sent again; detail: {partNumber, code, untilMs, message}
+ * @fires warning when something is worth telling the developer; detail: {message}
+ * @fires done when `receipt` is there
+ * @fires error when `error` is there
+ */
+export class Upload extends EventTarget {
+    #send;
+    /** @type {(receipt: Receipt) => void} */
+    #resolve = () => {};
+    /** @type {(error: UploadError) => void} */
+    #reject = () => {};
+    /** @type {{time: number, bytes: number}[]} */
+    #samples = [];
+    #progress = { sent: 0, stored: 0, partCount: 0, partsStored: 0, inFlight: 0 };
+
+    static {
+        deliver = (upload, message, tables) => upload.#deliver(message, tables);
+    }
+
+    /**
+     * Made by Parthaul.upload().
+     * @param {File | Blob} file @param {string} name
+     * @param {(kind: "pause" | "resume" | "abort") => void} send
+     */
+    constructor(file, name, send) {
+        super();
+        this.file = file;
+        this.name = name;
+        this.size = file.size;
+        /** One of `tables.states`: new, creating, sending, listing, completing, checking, aborting,
+         * done, failed. */
+        this.state = 'new';
+        this.paused = false;
+        /** The state of each part: an index into `tables.partStates`. Empty until parts are known. */
+        this.parts = new Uint8Array(0);
+        /** @type {Receipt | undefined} */
+        this.receipt = undefined;
+        /** @type {UploadError | undefined} */
+        this.error = undefined;
+        this.#send = send;
+        /** Resolves with the receipt, rejects with an UploadError. @type {Promise<Receipt>} */
+        this.done = new Promise((resolve, reject) => {
+            this.#resolve = resolve;
+            this.#reject = reject;
+        });
+        this.done.catch(() => {}); // who listens to events instead need not handle it
+    }
+
+    /** Stop sending; what is under way is dropped and sent again later. */
+    pause() {
+        this.#send('pause');
+    }
+
+    /** Go on after pause(). */
+    resume() {
+        this.#send('resume');
+    }
+
+    /** Give up: S3 forgets the parts it has. `done` rejects with the code ABORTED. */
+    abort() {
+        this.#send('abort');
+    }
+
+    /** Whether it is over, well or not. */
+    get ended() {
+        return this.receipt !== undefined || this.error !== undefined;
+    }
+
+    /** @returns {Progress} */
+    get progress() {
+        const { sent, stored, partCount, partsStored, inFlight } = this.#progress;
+        const bytes = this.receipt ? this.size : Math.min(stored + sent, this.size);
+        const first = this.#samples[0];
+        const seconds = first ? (performance.now() - first.time) / 1000 : 0;
+        const speed = first && seconds > 0.2 ? Math.max(0, bytes - first.bytes) / seconds : 0;
+        const secondsLeft = speed && !this.ended ? (this.size - bytes) / speed : undefined;
+        return { bytes, total: this.size, stored, speed, secondsLeft, partCount, partsStored, inFlight };
+    }
+
+    /** @param {FromWorker | Failure} message @param {Tables} [tables] */
+    #deliver(message, tables) {
+        if (this.ended) return;
+        if (!('kind' in message)) {
+            this.#fail(message);
+        } else if (message.kind === 'updates') {
+            for (const update of message.updates) this.#update(update, /** @type {Tables} */ (tables));
+        } else if (message.kind === 'done') {
+            this.receipt = message.receipt;
+            this.#setState('done', false);
+            this.#tell('progress');
+            this.#resolve(this.receipt);
+            this.#tell('done', this.receipt);
+        } else if (message.kind === 'failed') {
+            this.#fail(message.failure);
+        }
+    }
+
+    /** @param {Update} update @param {Tables} tables */
+    #update({ progress, parts, notices }, { partStates }) {
+        if (this.parts.length !== progress.partCount) this.parts = new Uint8Array(progress.partCount);
+        this.#progress = progress;
+        this.#sample();
+        for (let i = 0; i < parts.length; i += 2) {
+            this.parts[parts[i]] = parts[i + 1];
+            this.#tell('part', { partNumber: parts[i] + 1, state: partStates[parts[i + 1]] });
+        }
+        for (const notice of notices) {
+            if (notice.kind === 'state') this.#setState(notice.state ?? this.state, !!notice.paused);
+            else this.#tell(notice.kind, notice);
+        }
+        this.#setState(progress.state, progress.paused);
+        this.#tell('progress');
+    }
+
+    /** Keep what the speed is computed from; a pause begins anew. */
+    #sample() {
+        if (this.paused) this.#samples = [];
+        const time = performance.now();
+        this.#samples.push({ time, bytes: this.#progress.stored + this.#progress.sent });
+        while (this.#samples.length > 2 && this.#samples[1].time < time - SPEED_WINDOW_MS) {
+            this.#samples.shift();
+        }
+    }
+
+    /** @param {string} state @param {boolean} paused */
+    #setState(state, paused) {
+        if (state === this.state && paused === this.paused) return;
+        this.state = state;
+        this.paused = paused;
+        this.#tell('state');
+    }
+
+    /** @param {Failure} failure */
+    #fail(failure) {
+        this.error = new UploadError(failure);
+        this.#setState('failed', false);
+        this.#reject(this.error);
+        this.#tell('error', this.error);
+    }
+
+    /** @param {string} type @param {object} [detail] */
+    #tell(type, detail) {
+        this.dispatchEvent(new CustomEvent(type, { detail }));
+    }
+}
+
+/** Uploads files. One for a page is enough: its uploads share connections and a worker. */
+export class Parthaul {
+    #options;
+    /** @type {Worker | undefined} */
+    #worker;
+    /** @type {Map<number, Upload>} */
+    #uploads = new Map();
+    #lastId = 0;
+    /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
+    tables;
+
+    /** @param {ParthaulOptions} options */
+    constructor(options) {
+        if (!options.getCredentials === !options.api) {
+            throw new TypeError('Parthaul: give either api, with getToken, or getCredentials');
+        }
+        this.#options = options;
+        this.#start();
+    }
+
+    /**
+     * Start to upload a file. It may wait for others to end first.
+     * @param {File | Blob} file
+     * @param {UploadOptions & {signal?: AbortSignal}} [options] besides those of the constructor
+     * @returns {Upload}
+     */
+    upload(file, options = {}) {
+        const id = ++this.#lastId;
+        const all = { ...this.#options, ...options };
+        all.name ??= 'name' in file ? file.name : 'blob';
+        /** @type {Record<string, unknown>} */
+        const given = { object: { ...(file.type && { contentType: file.type }), ...all.object } };
+        for (const name of ENGINE_OPTIONS) if (all[name] !== undefined) given[name] = all[name];
+        const upload = new Upload(file, all.name, (kind) => this.#post({ kind, id }));
+        this.#uploads.set(id, upload);
+        this.#start();
+        this.#post({ kind: 'open', id, file, options: given });
+        if (options.signal?.aborted) upload.abort();
+        options.signal?.addEventListener('abort', () => upload.abort());
+        return upload;
+    }
+
+    /** Abort what is under way, wait until S3 knows, and end the worker. */
+    async close() {
+        const uploads = [...this.#uploads.values()];
+        for (const upload of uploads) upload.abort();
+        await Promise.allSettled(uploads.map((upload) => upload.done));
+        this.#worker?.terminate();
+        this.#worker = undefined;
+    }
+
+    /** Have a worker: at the beginning, and again after a crash. */
+    #start() {
+        if (this.#worker) return;
+        const { api, connections = 6, transport = 'fetch', workerUrl } = this.#options;
+        // Written out like this, bundlers find both files.
+        const worker = workerUrl
+            ? new Worker(/** @type {string} */ (workerUrl), { type: 'module' })
+            : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+        const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
+        const wasmUrl = new URL(wasm, document.baseURI).href;
+        worker.onmessage = ({ data }) => this.#listen(data);
+        worker.onerror = ({ message }) => this.#crash(message ?? 'the worker cannot be loaded');
+        this.#worker = worker;
+        const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
+        this.#post({ kind: 'start', config: { wasmUrl, api: base, connections, transport } });
+    }
+
+    /** @param {ToWorker} message */
+    #post(message) {
+        this.#worker?.postMessage(message);
+    }
+
+    /** @param {FromWorker} message */
+    #listen(message) {
+        switch (message.kind) {
+            case 'ready':
+                this.tables = message.tables;
+                break;
+            case 'crashed':
+                this.#crash(message.message);
+                break;
+            case 'ask':
+                this.#answer(message);
+                break;
+            case 'updates':
+                for (const update of message.updates) {
+                    const upload = this.#uploads.get(update.id);
+                    if (upload) deliver(upload, { kind: 'updates', updates: [update] }, this.tables);
+                }
+                break;
+            default: {
+                const upload = this.#uploads.get(message.id);
+                this.#uploads.delete(message.id);
+                if (upload) deliver(upload, message);
+            }
+        }
+    }
+
+    /** @param {Extract<FromWorker, {kind: "ask"}>} question */
+    async #answer({ ask, what, about }) {
+        const { getToken, getCredentials } = this.#options;
+        try {
+            const value = await (what === 'token' ? getToken?.(about) : getCredentials?.(about));
+            const text = typeof value === 'string' ? value : value ? JSON.stringify(value) : '';
+            this.#post({ kind: 'answer', ask, value: text });
+        } catch (error) {
+            // A `code` of SIGN_IN or FORBIDDEN ends the upload; anything else is tried again.
+            const { code, message } = /** @type {any} */ (error ?? {});
+            this.#post({ kind: 'answer', ask, code, message: message ?? String(error) });
+        }
+    }
+
+    /** @param {string} message */
+    #crash(message) {
+        this.#worker?.terminate();
+        this.#worker = undefined;
+        const uploads = [...this.#uploads.values()];
+        this.#uploads.clear();
+        for (const upload of uploads) deliver(upload, { code: 'WORKER_FAILED', message, retryable: true });
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/**
+ * transport.js - sends one request of the engine, by fetch() or by XMLHttpRequest.
+ *
+ * Both give the same answer and take the same body: a Blob, which the browser streams from disk
+ * itself, so memory stays flat (a body of bytes costs several copies of it). `fetch` is the default;
+ * XMLHttpRequest also tells how many bytes are out and so notices at once when none moves any more.
+ */
+
+/** @import {Request} from './types.d.ts' */
+/** @typedef {{status: number, headers: [string, string][], body: string}} Answer */
+
+/**
+ * Resolves with the answer, whatever its status; rejects when there is none. Who aborts the
+ * controller finds the reason in its signal: 'TIMEOUT' comes from here.
+ * @typedef {(request: Request, body: BodyInit | undefined, controller: AbortController,
+ *   onSent: (bytes: number) => void) => Promise<Answer>} Transport
+ */
+
+/** The slowest line that is still worth waiting for, in bytes a second. */
+const SLOWEST = 64 * 1024;
+
+/**
+ * The answer that stands for a redirect. Its target is not followed: the signature holds for this
+ * host only, and the file is nobody else's business. The engine makes a clear error of it.
+ * @type {Answer}
+ */
+const REDIRECT = { status: 307, headers: [], body: '' };
+
+/** @type {Transport} */
+export async function viaFetch(request, body, controller) {
+    // fetch() does not tell when bytes move or when the body is out. So a stall shows only when even
+    // the slowest line would have been through.
+    const length = request.file?.length ?? 0;
+    const limitMs = request.answerMs + (length / SLOWEST) * 1000;
+    const timer = setTimeout(() => controller.abort('TIMEOUT'), limitMs);
+    try {
+        const response = await fetch(request.url, {
+            method: request.method,
+            headers: request.headers,
+            body,
+            mode: 'cors',
+            credentials: 'omit',
+            cache: 'no-store',
+            redirect: 'manual',
+            referrerPolicy: 'no-referrer',
+            signal: controller.signal,
+        });
+        if (response.type === 'opaqueredirect') return REDIRECT;
+        return {
+            status: response.status,
+            headers: [...response.headers],
+            body: await response.text(),
+        };
+    } finally {
+        clearTimeout(timer);
+    }
+}
+
+/** @type {Transport} */
+export function viaXhr(request, body, controller, onSent) {
+    const xhr = new XMLHttpRequest();
+    /** @type {ReturnType<typeof setTimeout>} */
+    let timer;
+    /** @param {number} ms */
+    const limit = (ms) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => controller.abort('TIMEOUT'), ms);
+    };
+    return new Promise((resolve, reject) => {
+        xhr.open(request.method, request.url);
+        for (const [name, value] of request.headers) xhr.setRequestHeader(name, value);
+        xhr.upload.onprogress = (event) => {
+            limit(request.stallMs);
+            onSent(event.loaded);
+        };
+        xhr.upload.onload = () => limit(request.answerMs);
+        xhr.onload = () =>
+            resolve(
+                xhr.responseURL === new URL(request.url).href
+                    ? { status: xhr.status, headers: headersOf(xhr), body: xhr.responseText }
+                    : REDIRECT,
+            );
+        xhr.onerror = xhr.onabort = () => reject(new TypeError('no answer'));
+        controller.signal.addEventListener('abort', () => xhr.abort());
+        // Until the first byte moves, the request may well be waiting for one of the few connections
+        // that the browser allows to a host, and other tabs use them too.
+        limit(request.answerMs);
+        xhr.send(/** @type {XMLHttpRequestBodyInit | undefined} */ (body));
+    }).finally(() => clearTimeout(timer));
+}
+
+/** @param {XMLHttpRequest} xhr @returns {[string, string][]} */
+function headersOf(xhr) {
+    const lines = xhr.getAllResponseHeaders().split('\r\n').filter(Boolean);
+    return lines.map((line) => {
+        const colon = line.indexOf(':');
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    });
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * types.d.ts - the data of this folder, for the type checker and for whoever imports parthaul.
+ *
+ * First what a page gives and gets, then what crosses to the engine (wasm/README.md), then what
+ * crosses between page and worker. There is no code here.
+ */
+
+// ---- What a page gives -----------------------------------------------------------------------------
+
+/**
+ * What an object is given at its start, and where it goes. Each can be set for all uploads in
+ * `new Parthaul(options)` and for one in `upload(file, options)`. Bucket, key, region and endpoint
+ * come from the credentials API where there is one.
+ */
+export interface UploadOptions {
+    bucket?: string;
+    key?: string;
+    /** @default "us-east-1" */
+    region?: string;
+    /** scheme://host[:port] of a server that is not AWS */
+    endpoint?: string;
+    /** @default "auto": by host name at AWS, by path at an endpoint of one's own */
+    addressing?: 'auto' | 'virtual' | 'path';
+    dualstack?: boolean;
+    accelerate?: boolean;
+    /** for whoever chooses the key; @default the file's name */
+    name?: string;
+    /** @default "CRC64NVME" */
+    checksum?: 'CRC64NVME' | 'CRC32C' | 'CRC32' | 'SHA256' | 'SHA1' | 'MD5';
+    /** @default "FULL_OBJECT" where the algorithm allows it */
+    checksumType?: 'FULL_OBJECT' | 'COMPOSITE';
+    /** SHA-256 of each body in the signature; @default "auto": over plain HTTP to another host */
+    payload?: 'auto' | 'signed' | 'unsigned';
+    /** in bytes; @default 16 MiB, more for files over 156 GiB */
+    partSize?: number;
+    /** parts of this file at a time, 1..32; @default 4 */
+    concurrency?: number;
+    /** of one request before the upload fails; @default 8 */
+    tries?: number;
+    /** files up to this size are hashed first, so that a presigned PUT can carry the checksum */
+    presignLimit?: number;
+    /** replace an object of the same key; @default false */
+    overwrite?: boolean;
+    /** names without "x-amz-meta-" */
+    metadata?: Record<string, string>;
+    object?: {
+        /** @default the file's type */
+        contentType?: string;
+        cacheControl?: string;
+        contentDisposition?: string;
+        contentEncoding?: string;
+        contentLanguage?: string;
+        expires?: string;
+        tagging?: string;
+        storageClass?: string;
+        serverSideEncryption?: string;
+        sseKmsKeyId?: string;
+        sseContext?: string;
+        sseBucketKey?: string;
+        objectLockMode?: string;
+        objectLockRetainUntil?: string;
+        objectLockLegalHold?: string;
+        acl?: string;
+        websiteRedirect?: string;
+        expectedBucketOwner?: string;
+    };
+}
+
+export interface ParthaulOptions extends UploadOptions {
+    /** base URL of the credentials API; with getToken */
+    api?: string;
+    /** Gives the signed-in user's JWT. Called whenever credentials are needed: a fresh one is best. */
+    getToken?: (ask: Ask) => string | Promise<string>;
+    /** Instead of `api`: gives credentials, as STS, our API or Uppy Companion write them. */
+    getCredentials?: (ask: Ask) => object | string | Promise<object | string>;
+    /** "xhr" tells of every byte that is out, and notices a stall at once; @default "fetch" */
+    transport?: 'fetch' | 'xhr';
+    /** to S3 at a time, over all uploads; @default 6, as many as browsers open to an HTTP/1.1 host */
+    connections?: number;
+    /** where worker.js is, if not beside parthaul.js; a TrustedScriptURL under Trusted Types */
+    workerUrl?: string | URL | { toString(): string };
+    /** where parthaul.wasm is, if not beside parthaul.js */
+    wasmUrl?: string | URL;
+}
+
+/** Why credentials are asked for, and what a giver may want to know. */
+export interface Ask {
+    why: 'first' | 'expiring' | 'refused';
+    name?: string;
+    contentType?: string;
+    size: number;
+    /** of the whole file, in base64 */
+    checksum?: { algorithm: string; value: string };
+    /** that is being written, once it is known */
+    key?: string;
+}
+
+// ---- What a page gets ------------------------------------------------------------------------------
+
+export interface Progress {
+    /** stored by S3 or on their way */
+    bytes: number;
+    total: number;
+    /** bytes that S3 has confirmed */
+    stored: number;
+    /** in bytes a second, over the last seconds */
+    speed: number;
+    /** absent while nobody can tell */
+    secondsLeft?: number;
+    partCount: number;
+    partsStored: number;
+    /** parts being sent */
+    inFlight: number;
+}
+
+/** What S3 has now, and how sure that is. */
+export interface Receipt {
+    bucket: string;
+    key: string;
+    /** without quotes; absent when the server hides it */
+    etag?: string;
+    versionId?: string;
+    /** absent for a single PutObject */
+    uploadId?: string;
+    size: number;
+    partSize: number;
+    /** 0 for a single PutObject */
+    partCount: number;
+    /** as "CRC64NVME" */
+    algorithm?: string;
+    type?: 'FULL_OBJECT' | 'COMPOSITE';
+    /** in base64, with -N where composite */
+    checksum?: string;
+    /**
+     * "object": the server stated the whole object's checksum, and it is ours; "parts": each part's;
+     * "sent": checksums were sent, the server did not say that it looked; "size": none was sent.
+     */
+    verified: 'object' | 'parts' | 'sent' | 'size';
+    /** requests that had to be sent again */
+    retries: number;
+}
+
+/** The members of UploadError. */
+export interface Failure {
+    code: string;
+    message: string;
+    status?: number;
+    operation?: string;
+    s3Code?: string;
+    requestId?: string;
+    hostId?: string;
+    partNumber?: number;
+    tries?: number;
+    retryable?: boolean;
+}
+
+/** The engine's constants and error names: JavaScript has no copy of them. */
+export interface Tables {
+    version: string;
+    errors: { name: string; number: number; text: string; retry: string }[];
+    states: string[];
+    partStates: string[];
+    algorithms: { name: string; number: number }[];
+    limits: Record<string, number>;
+}
+
+// ---- Between JavaScript and the engine ---------------------------------------------------------------
+
+export interface Request {
+    method: string;
+    /** S3's name, as "UploadPart" */
+    operation: string;
+    /** what goes on the wire, to the byte */
+    url: string;
+    headers: [string, string][];
+    /** the body, or: */
+    file?: { offset: number; length: number };
+    /** the body; neither: it has none */
+    text?: string;
+    partNumber?: number;
+    /** give up when no byte moved for so long */
+    stallMs: number;
+    /** give up when the body is out and no answer came for so long */
+    answerMs: number;
+}
+
+export interface HashJob {
+    offset: number;
+    length: number;
+    partNumber?: number;
+    algorithms: [number, number];
+}
+
+export interface Notice {
+    kind: 'state' | 'part' | 'retry' | 'warning';
+    state?: string;
+    paused?: boolean;
+    partNumber?: number;
+    partState?: string;
+    code?: string;
+    untilMs?: number;
+    message?: string;
+}
+
+export type Action =
+    | { kind: 'request'; id: number; request: Request }
+    | { kind: 'cancel'; id: number }
+    | { kind: 'hash'; id: number; hash: HashJob }
+    | { kind: 'credentials'; id: number; ask: Ask }
+    | { kind: 'notice'; notice: Notice }
+    | { kind: 'wait'; untilMs?: number }
+    | { kind: 'done'; receipt: Receipt }
+    | { kind: 'failed'; failure: Failure };
+
+export type ActionOf<K extends Action['kind']> = Extract<Action, { kind: K }>;
+
+export type EngineEvent =
+    | { kind: 'response'; id: number; status: number; headers: [string, string][]; body: string }
+    | { kind: 'failed'; id: number; code: string }
+    | { kind: 'sent'; id: number; bytes: number }
+    | { kind: 'hashed'; id: number; digests: string[] }
+    | { kind: 'unreadable'; id: number; code: string }
+    | { kind: 'granted'; id: number; document: string }
+    | { kind: 'denied'; id: number; code: string; message: string }
+    | { kind: 'pause' | 'resume' | 'abort' | 'online' | 'offline' };
+
+export interface EngineProgress {
+    state: string;
+    paused: boolean;
+    size: number;
+    /** bytes of the parts in flight that are out */
+    sent: number;
+    stored: number;
+    partCount: number;
+    partsStored: number;
+    inFlight: number;
+}
+
+// ---- Between page and worker ---------------------------------------------------------------------------
+
+export interface Config {
+    wasmUrl: string;
+    api?: string;
+    connections: number;
+    transport: 'fetch' | 'xhr';
+}
+
+export interface OpenMessage {
+    kind: 'open';
+    id: number;
+    file: Blob;
+    options: Record<string, unknown>;
+}
+
+export interface AnswerMessage {
+    kind: 'answer';
+    ask: number;
+    value?: string;
+    code?: string;
+    message?: string;
+}
+
+export type ToWorker =
+    | { kind: 'start'; config: Config }
+    | OpenMessage
+    | AnswerMessage
+    | { kind: 'pause' | 'resume' | 'abort'; id: number };
+
+/** What happened to an upload since the last update; `parts` is index, state, index, state, ... */
+export interface Update {
+    id: number;
+    progress: EngineProgress;
+    parts: number[];
+    notices: Notice[];
+}
+
+export type FromWorker =
+    | { kind: 'ready'; tables: Tables }
+    | { kind: 'crashed'; message: string }
+    | { kind: 'updates'; updates: Update[] }
+    | { kind: 'done'; id: number; receipt: Receipt }
+    | { kind: 'failed'; id: number; failure: Failure }
+    | { kind: 'ask'; ask: number; id: number; what: 'token' | 'credentials'; about: Ask };

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: MIT
+/**
+ * worker.js - the engine's host: lends it a network, a clock and the user's files.
+ *
+ * A dedicated worker, so that hashing never blocks the page and a hidden tab does not slow the
+ * timers. Holds all uploads of a page in one loop, turn(): every upload takes its actions until it
+ * has to wait; what was started reports back and calls for another turn. Uploads share a number of
+ * connections and take turns in using them. Credentials are in this worker's memory only.
+ */
+
+import { EngineError, loadEngine } from './engine.js';
+import { viaFetch, viaXhr } from './transport.js';
+
+/** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Notice, OpenMessage, ToWorker,
+ *  Update} from './types.d.ts' */
+
+/** @typedef {object} Job one upload
+ * @property {number} id
+ * @property {number} handle the engine's
+ * @property {Blob} file
+ * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
+ * @property {string} [road] that the API chose for this file
+ * @property {number} untilMs of the engine's WAIT
+ * @property {boolean} paused
+ * @property {boolean} read whether a byte of the file was ever read
+ * @property {Map<number, number>} parts those that changed, by index
+ * @property {Notice[]} notices
+ * @property {boolean} dirty
+ */
+
+/** Bytes of a file to read at a time: a read costs more than a millisecond, whatever its size. */
+const READ = 8 << 20;
+/** Hashes at a time: while one reads, the other digests. Each has one read of memory. */
+const READERS = 2;
+const UPDATE_MS = 100;
+const API_LIMIT_MS = 30_000;
+
+/** @type {import('./engine.js').Engine} */
+let engine;
+/** @type {Config} */
+let config;
+
+/** Uploads that wait for their turn to begin: what to open. A Map keeps their order.
+ * @type {Map<number, OpenMessage>} */
+const waiting = new Map();
+/** Uploads that the engine has, the one that sent last at the end. @type {Map<number, Job>} */
+const running = new Map();
+let requests = 0; // to S3, under way
+
+/** @param {FromWorker} message */
+const post = (message) => self.postMessage(message);
+
+// ---- The clock --------------------------------------------------------------------------------
+
+let latest = 0;
+let correction = 0;
+
+/** The time in ms since 1970, which goes on from where it was when somebody sets the clock back. */
+function now() {
+    const time = Date.now() + correction;
+    if (time < latest) correction += latest - time;
+    return (latest = Math.max(time, latest));
+}
+
+// ---- The loop ---------------------------------------------------------------------------------
+
+let turnIsDue = false;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let alarm;
+
+/** Ask for a turn soon; many events in a row are worth one. */
+function wake() {
+    if (turnIsDue) return;
+    turnIsDue = true;
+    queueMicrotask(turn);
+}
+
+/** Let every upload go on as far as it can. */
+function turn() {
+    turnIsDue = false;
+    begin();
+    // One new part each, then the next round: nobody takes all the connections.
+    let sent;
+    do {
+        sent = false;
+        for (const job of [...running.values()]) {
+            if (!advance(job)) continue;
+            sent = true;
+            running.delete(job.id);
+            running.set(job.id, job);
+        }
+    } while (sent);
+    clearTimeout(alarm);
+    const until = Math.min(...[...running.values()].map((job) => job.untilMs));
+    // A timer takes at most 2^31 ms; a turn too many does no harm.
+    if (until < Infinity) alarm = setTimeout(wake, Math.min(until - now(), 1e9));
+}
+
+/**
+ * Open uploads while there is room. Twice as many as connections: some ask for credentials while
+ * others send. Paused ones hold nothing up.
+ */
+function begin() {
+    let room = 2 * config.connections;
+    for (const job of running.values()) if (!job.paused) room--;
+    for (const request of waiting.values()) {
+        if (room-- <= 0) return;
+        open(request);
+    }
+}
+
+/** @param {OpenMessage} request */
+function open({ id, file, options }) {
+    waiting.delete(id);
+    try {
+        const seed = crypto.getRandomValues(new Uint32Array(1))[0];
+        const handle = engine.open({ ...options, size: file.size, seed }, now());
+        running.set(id, {
+            id,
+            handle,
+            file,
+            active: new Map(),
+            untilMs: 0,
+            paused: false,
+            read: false,
+            parts: new Map(),
+            notices: [],
+            dirty: true,
+        });
+        if (!navigator.onLine) connection();
+    } catch (error) {
+        post({ kind: 'failed', id, failure: failureOf(error) });
+    }
+}
+
+/**
+ * Take an upload's actions until it has to wait.
+ * @param {Job} job
+ * @returns {boolean} whether it sent a part, and may have more to send
+ */
+function advance(job) {
+    if (!running.has(job.id)) return false;
+    try {
+        for (;;) {
+            const action = engine.step(job.handle, now(), requests < config.connections);
+            switch (action.kind) {
+                case 'request':
+                    send(job, action);
+                    if (action.request.file) return true;
+                    break;
+                case 'cancel':
+                    job.active.get(action.id)?.abort('CANCEL');
+                    job.active.delete(action.id);
+                    break;
+                case 'hash':
+                    readers.push(() => hash(job, action));
+                    job.active.set(action.id, new AbortController());
+                    read();
+                    break;
+                case 'credentials':
+                    grant(job, action);
+                    break;
+                case 'notice':
+                    notice(job, action.notice);
+                    break;
+                case 'wait':
+                    job.untilMs = action.untilMs ?? Infinity;
+                    return false;
+                case 'done':
+                    end(job, { kind: 'done', id: job.id, receipt: action.receipt });
+                    return false;
+                case 'failed':
+                    end(job, { kind: 'failed', id: job.id, failure: action.failure });
+                    return false;
+            }
+        }
+    } catch (error) {
+        end(job, { kind: 'failed', id: job.id, failure: failureOf(error) });
+        return false;
+    }
+}
+
+/**
+ * Tell the engine what happened, unless it has ended meanwhile.
+ * @param {Job} job @param {EngineEvent} event
+ */
+function report(job, event) {
+    if (!running.has(job.id)) return;
+    try {
+        engine.report(job.handle, now(), event);
+        job.dirty = true;
+        showLater();
+    } catch (error) {
+        end(job, { kind: 'failed', id: job.id, failure: failureOf(error) });
+    }
+    wake();
+}
+
+/** @param {Job} job @param {FromWorker} last what the page is told */
+function end(job, last) {
+    job.dirty = true;
+    show();
+    running.delete(job.id);
+    for (const controller of job.active.values()) controller.abort('CANCEL');
+    engine.close(job.handle);
+    post(last);
+    wake(); // there is room for another
+}
+
+/** What an exception of the engine means; any other is our bug. @param {unknown} error @returns {Failure} */
+function failureOf(error) {
+    if (!(error instanceof EngineError)) throw error;
+    return { code: error.code, message: error.message };
+}
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+const encoder = new TextEncoder();
+
+/** @param {Job} job @param {ActionOf<"request">} action */
+async function send(job, { id, request }) {
+    const controller = new AbortController();
+    job.active.set(id, controller);
+    requests++;
+    // No type, and text as bytes: the browser must not add a content-type that nobody signed.
+    const body = request.file
+        ? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
+        : request.text === undefined
+          ? undefined
+          : encoder.encode(request.text);
+    const transport = config.transport === 'xhr' ? viaXhr : viaFetch;
+    /** @type {EngineEvent} */
+    let event;
+    try {
+        const answer = await transport(request, body, controller, (bytes) =>
+            report(job, { kind: 'sent', id, bytes }),
+        );
+        event = { kind: 'response', id, ...answer };
+    } catch {
+        event = { kind: 'failed', id, code: controller.signal.aborted ? 'TIMEOUT' : 'NETWORK' };
+        // A browser says no more than that it failed. A file that changed on disk looks the same.
+        if (body instanceof Blob && event.code === 'NETWORK') {
+            const code = await unreadable(job, body);
+            if (code) event = { kind: 'unreadable', id, code };
+        }
+    }
+    requests--;
+    job.active.delete(id);
+    if (controller.signal.reason === 'CANCEL') wake();
+    else report(job, event);
+}
+
+/**
+ * Say why a slice cannot be read, if so.
+ * @param {Job} job @param {Blob} slice
+ */
+async function unreadable(job, slice) {
+    try {
+        const byte = await slice.slice(-1).arrayBuffer();
+        return byte.byteLength === Math.min(slice.size, 1) ? undefined : 'FILE_CHANGED';
+    } catch (error) {
+        return whyUnreadable(job, error);
+    }
+}
+
+/**
+ * Browsers have one error, NotReadableError, for a file that may not be read and for one that was
+ * changed after it was chosen. Once a byte came, it can only be the latter.
+ * @param {Job} job @param {unknown} error
+ */
+function whyUnreadable(job, error) {
+    const gone = error instanceof DOMException && error.name === 'NotFoundError';
+    return job.read && !gone ? 'FILE_CHANGED' : 'FILE_UNREADABLE';
+}
+
+// ---- Hashes -------------------------------------------------------------------------------------
+
+/** Hashes to do, in order. @type {(() => Promise<void>)[]} */
+const readers = [];
+let reading = 0;
+
+async function read() {
+    if (reading === READERS) return;
+    reading++;
+    for (let next = readers.shift(); next; next = readers.shift()) await next();
+    reading--;
+}
+
+/** @param {Job} job @param {ActionOf<"hash">} action */
+async function hash(job, { id, hash: { offset, length, algorithms } }) {
+    const signal = job.active.get(id)?.signal;
+    if (!signal) return; // cancelled before it began
+    const handle = engine.hashOpen(...algorithms);
+    /** @type {string | undefined} */
+    let broken;
+    for (let at = offset; at < offset + length && !broken && !signal.aborted; at += READ) {
+        const slice = job.file.slice(at, Math.min(at + READ, offset + length));
+        try {
+            const buffer = await slice.arrayBuffer();
+            job.read = true;
+            // Some browsers give fewer bytes of a file that shrank, and no error.
+            if (buffer.byteLength !== Math.min(READ, offset + length - at)) broken = 'FILE_CHANGED';
+            else engine.hashFeed(handle, new Uint8Array(buffer));
+            // Gives the memory back now, not when the collector comes to it: that can be 100 MiB later.
+            buffer.transfer?.(0);
+        } catch (error) {
+            if (error instanceof EngineError) throw error;
+            broken = whyUnreadable(job, error);
+        }
+    }
+    const digests = engine.hashClose(handle);
+    job.active.delete(id);
+    if (signal.aborted) return;
+    report(
+        job,
+        broken ? { kind: 'unreadable', id, code: broken } : { kind: 'hashed', id, digests },
+    );
+}
+
+// ---- Credentials --------------------------------------------------------------------------------
+
+/** Questions to the page that it has not answered. @type {Map<number, (answer: any) => void>} */
+const asked = new Map();
+let questions = 0;
+
+/** A grant that was refused, as the engine has it. */
+class Denied extends Error {
+    /** @param {string | undefined} code @param {string | undefined} message */
+    constructor(code, message) {
+        super(message || 'no reason given');
+        this.code = code === 'SIGN_IN' || code === 'FORBIDDEN' ? code : 'NO_CREDENTIALS';
+    }
+}
+
+/** @param {Job} job @param {ActionOf<"credentials">} action */
+async function grant(job, { id, ask }) {
+    try {
+        const document = config.api
+            ? await askApi(job, ask, await askPage(job, 'token', ask))
+            : await askPage(job, 'credentials', ask);
+        report(job, { kind: 'granted', id, document });
+    } catch (error) {
+        const { code, message } = error instanceof Denied ? error : new Denied('', String(error));
+        report(job, { kind: 'denied', id, code, message });
+    }
+}
+
+/**
+ * Call the page's getToken() or getCredentials().
+ * @param {Job} job @param {"token" | "credentials"} what @param {Ask} about
+ * @returns {Promise<string>}
+ */
+async function askPage(job, what, about) {
+    const ask = ++questions;
+    const answer = await new Promise((resolve) => {
+        asked.set(ask, resolve);
+        post({ kind: 'ask', ask, id: job.id, what, about });
+    });
+    if (answer.value === undefined) throw new Denied(answer.code, answer.message);
+    return answer.value;
+}
+
+/**
+ * Ask the credentials API: first which road this file takes, later for fresh credentials.
+ * @param {Job} job @param {Ask} ask @param {string} token
+ * @returns {Promise<string>} the document, as it came
+ */
+async function askApi(job, ask, token) {
+    const again = job.road === 'multipart';
+    const headers = new Headers(token ? { authorization: `Bearer ${token}` } : {});
+    if (!again) headers.set('content-type', 'application/json');
+    const { name, size, contentType: type, checksum } = ask;
+    const url = `${config.api}${again ? '/v1/credentials' : '/v1/uploads'}`;
+    const response = await fetch(url, {
+        method: again ? 'GET' : 'POST',
+        headers,
+        body: again ? undefined : JSON.stringify({ name, size, type, checksum }),
+        credentials: 'omit',
+        cache: 'no-store',
+        redirect: 'error',
+        referrerPolicy: 'no-referrer',
+        signal: AbortSignal.timeout(API_LIMIT_MS),
+    }).catch((error) => {
+        throw new Denied('', `the credentials API cannot be reached: ${error.message}`);
+    });
+    const text = await response.text();
+    if (response.ok) {
+        job.road ??= JSON.parse(text).road;
+        return text;
+    }
+    let detail = `the credentials API answered ${response.status}`;
+    try {
+        detail = JSON.parse(text).detail ?? detail;
+    } catch {
+        // Not ours, as of a proxy on the way: the number has to do.
+    }
+    if (response.status === 401) throw new Denied('SIGN_IN', detail);
+    const passing = response.status >= 500 || response.status === 408 || response.status === 429;
+    throw new Denied(passing ? 'NO_CREDENTIALS' : 'FORBIDDEN', detail);
+}
+
+// ---- What the page is told ------------------------------------------------------------------------
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let updates;
+
+/** Tell the page soon: ten times a second at most, whatever happens. */
+function showLater() {
+    updates ??= setTimeout(show, UPDATE_MS);
+}
+
+function show() {
+    clearTimeout(updates);
+    updates = undefined;
+    /** @type {Update[]} */
+    const list = [];
+    for (const job of running.values()) {
+        if (!job.dirty) continue;
+        const { id, notices } = job;
+        list.push({ id, progress: engine.progress(job.handle), parts: [...job.parts].flat(), notices });
+        job.parts.clear();
+        job.notices = [];
+        job.dirty = false;
+    }
+    if (list.length) post({ kind: 'updates', updates: list });
+}
+
+/** @param {Job} job @param {Notice} notice */
+function notice(job, notice) {
+    if (notice.kind === 'part' && notice.partNumber && notice.partState) {
+        // Only the newest state of each part matters.
+        job.parts.set(notice.partNumber - 1, engine.tables.partStates.indexOf(notice.partState));
+    } else {
+        job.notices.push(notice);
+    }
+    job.paused = notice.paused ?? job.paused;
+    job.dirty = true;
+    showLater();
+}
+
+// ---- What the page and the browser say ------------------------------------------------------------
+
+/** What came before the engine was there. @type {ToWorker[] | undefined} */
+let early = [];
+
+/** @param {Config} given */
+async function start(given) {
+    config = given;
+    try {
+        engine = await loadEngine(config.wasmUrl);
+    } catch (error) {
+        post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}` });
+        return;
+    }
+    post({ kind: 'ready', tables: engine.tables });
+    const messages = early ?? [];
+    early = undefined;
+    messages.forEach(listen);
+}
+
+/** @param {ToWorker} message */
+function listen(message) {
+    switch (message.kind) {
+        case 'start':
+            start(message.config);
+            return;
+        case 'open':
+            waiting.set(message.id, message);
+            break;
+        case 'answer':
+            asked.get(message.ask)?.(message);
+            asked.delete(message.ask);
+            return;
+        default: {
+            // An upload that has not begun is opened to be paused or aborted: one way for all.
+            const request = waiting.get(message.id);
+            if (request) open(request);
+            const job = running.get(message.id);
+            if (job) report(job, { kind: message.kind });
+        }
+    }
+    wake();
+}
+
+function connection() {
+    const kind = navigator.onLine ? 'online' : 'offline';
+    for (const job of running.values()) report(job, { kind });
+}
+
+self.onmessage = ({ data }) => {
+    if (early && data.kind !== 'start') early.push(data);
+    else listen(data);
+};
+self.ononline = self.onoffline = connection;
+// Whatever goes wrong in here for good, the page hears of it.
+self.onunhandledrejection = ({ reason }) => post({ kind: 'crashed', message: String(reason) });
