@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine, second half: what came of an action. Each event finds the attempt it belongs to by
+ * its id; an answer to something that was cancelled finds none and is dropped.
+ */
+#include <string.h>
+
+#include "enc.h"
+#include "str.h"
+#include "upload.h"
+
+#define ABORT_TRIES 3u
+#define MAX_REFUSALS 3u
+#define MAX_CLOCK_FIXES 2u
+#define MAX_BAD_DIGESTS 2u
+
+/* A clock that is further off than this is not corrected: whoever answers could otherwise have
+ * requests signed for a far future. */
+#define MAX_CLOCK_OFFSET_MS (INT64_C(24) * 60 * 60 * 1000)
+
+/* ---- After a failed request: again, later, or never ---------------------------------------------- */
+
+typedef enum verdict {
+    AGAIN_NOW,
+    AGAIN_LATER, /* attempt->at_ms says when */
+    GIVE_UP,
+} verdict;
+
+static bool set_clock(ph_upload *u, uint64_t now_ms, uint64_t server_ms)
+{
+    int64_t offset = (int64_t)server_ms - (int64_t)now_ms;
+    if (offset > MAX_CLOCK_OFFSET_MS || offset < -MAX_CLOCK_OFFSET_MS)
+        return false;
+    u->clock_offset_ms = offset;
+    u->clock_serial++;
+    return true;
+}
+
+static verdict fix_clock(ph_upload *u, uint64_t now_ms, const ph_attempt *a, const ph_reply *reply)
+{
+    if (a->clock_serial != u->clock_serial)
+        return AGAIN_NOW; /* it was signed before the clock was set */
+    if (!reply || !reply->server_time_ms || u->clock_fixes >= MAX_CLOCK_FIXES)
+        return GIVE_UP;
+    u->clock_fixes++;
+    return set_clock(u, now_ms, reply->server_time_ms) ? AGAIN_NOW : GIVE_UP;
+}
+
+static verdict refresh_creds(ph_upload *u, const ph_attempt *a)
+{
+    if (a->creds_serial != u->creds_serial || u->creds_refused)
+        return AGAIN_NOW; /* newer ones are there, or on their way */
+    if (++u->refusals > MAX_REFUSALS)
+        return GIVE_UP;
+    u->creds_refused = true;
+    return AGAIN_NOW;
+}
+
+/* The bucket says where it is: believe it once. */
+static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
+{
+    if (err != PH_ERR_REDIRECT || !reply || !reply->region[0] || u->region_fixed ||
+        ph_upload_is_presigned(u) ||
+        ph_str_equal(ph_str_from(reply->region), u->endpoint.region))
+        return GIVE_UP;
+    u->region_fixed = true;
+    ph_str_free(&u->grant.region);
+    ph_endpoint before = u->endpoint;
+    if (ph_str_copy(ph_str_from(reply->region), &u->grant.region) != PH_OK ||
+        ph_upload_locate(u) != PH_OK) {
+        u->endpoint = before;
+        return GIVE_UP;
+    }
+    ph_endpoint_clear(&before);
+    return AGAIN_NOW;
+}
+
+static bool is_congestion(int err)
+{
+    return err == PH_ERR_SLOW_DOWN || err == PH_ERR_TIMEOUT || err == PH_ERR_REQUEST_TIMEOUT;
+}
+
+static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
+                        const ph_reply *reply)
+{
+    if (u->offline && err == PH_ERR_NETWORK) {
+        a->tries--; /* no try is burnt on a network that is known to be away */
+        return AGAIN_NOW;
+    }
+    if (is_congestion(err))
+        u->limit = u->limit > 2 ? u->limit / 2 : 1;
+    if (a->tries >= tries)
+        return GIVE_UP;
+    a->at_ms = ph_retry_at(now_ms, a->tries, reply ? reply->retry_after_ms : 0, &u->random);
+    return AGAIN_LATER;
+}
+
+/* Decide on a request that failed with `err`; where it is sent again, say so. */
+static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
+                      uint32_t part_number, const ph_reply *reply)
+{
+    verdict v = GIVE_UP;
+    enum ph_retry_class retry = ph_err_retry(err);
+    a->id = 0;
+    switch (retry) {
+    case PH_RETRY_BACKOFF:
+        a->maybe_done = true;
+        v = back_off(u, now_ms, err, tries, a, reply);
+        break;
+    case PH_RETRY_REFRESH_CREDS:
+        a->tries--;
+        v = refresh_creds(u, a);
+        break;
+    case PH_RETRY_FIX_CLOCK:
+        a->tries--;
+        v = fix_clock(u, now_ms, a, reply);
+        break;
+    case PH_RETRY_NEVER:
+    case PH_RETRY_RESTART_PART:
+        v = fix_region(u, err, reply);
+        break;
+    }
+    if (v == GIVE_UP)
+        return v;
+    u->retries++;
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                   .part_number = part_number,
+                                   .part_state = PH_PART_BACKOFF,
+                                   .err = err,
+                                   .until_ms = v == AGAIN_LATER ? a->at_ms : now_ms,
+                                   .message = ph_err_text(err)});
+    return v;
+}
+
+/* Something worked: S3 knows these credentials and bears this load. */
+static void note_success(ph_upload *u)
+{
+    u->refusals = 0;
+    if (u->limit < u->options.concurrency)
+        u->limit += 1 / u->limit;
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
+{
+    int err = PH_OK;
+    if (reply->etag.len && !u->etag.len)
+        err = ph_str_copy(reply->etag, &u->etag);
+    if (err == PH_OK && reply->version_id.len && !u->version_id.len)
+        err = ph_str_copy(reply->version_id, &u->version_id);
+    if (err != PH_OK)
+        return err;
+    u->verified = verified;
+    ph_upload_enter(u, PH_STATE_DONE);
+    return PH_OK;
+}
+
+static ph_verified weaker_proof(const ph_upload *u)
+{
+    if (u->options.alg == PH_ALG_NONE)
+        return PH_VERIFIED_SIZE;
+    return u->ledger.unconfirmed ? PH_VERIFIED_SENT : PH_VERIFIED_PARTS;
+}
+
+/* Is this ETag the one that S3 makes of our MD5s? Only where MD5 is the algorithm. */
+static bool etag_is_md5(const ph_upload *u, ph_str etag, const ph_digest *md5, bool composite)
+{
+    char text[48];
+    if (u->options.alg != PH_ALG_MD5 || md5->len != 16)
+        return false;
+    ph_buf b;
+    ph_buf_init(&b, sizeof text);
+    ph_enc_hex(&b, md5->bytes, md5->len);
+    if (composite) {
+        ph_buf_char(&b, '-');
+        ph_buf_u64(&b, u->ledger.plan.part_count);
+    }
+    bool equal = b.err == PH_OK && ph_str_equal(ph_buf_view(&b), etag);
+    ph_buf_clear(&b);
+    return equal;
+}
+
+#define CORS_WARNING                                                                              \
+    "the bucket's CORS rule hides the ETag; add \"ExposeHeaders\": [\"ETag\", "                   \
+    "\"x-amz-checksum-crc64nvme\", \"x-amz-version-id\"] to it"
+
+static void warn_hidden_etag(ph_upload *u)
+{
+    if (!u->warned_etag)
+        ph_upload_warn(u, CORS_WARNING);
+    u->warned_etag = true;
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+static ph_operation part_operation(const ph_upload *u)
+{
+    return u->single ? PH_OP_PUT_OBJECT : PH_OP_UPLOAD_PART;
+}
+
+static uint32_t blamed_part(const ph_upload *u, const ph_slot *slot)
+{
+    return u->single ? 0 : slot->part_number;
+}
+
+/* S3 got other bytes: read them again, since memory, disk or the way there may be bad. */
+static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
+{
+    if (++slot->bad_digests > MAX_BAD_DIGESTS)
+        return GIVE_UP;
+    slot->attempt.id = 0;
+    u->retries++;
+    slot->hashed = !slot->digest.len && !ph_upload_signs_payload(u);
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                   .part_number = blamed_part(u, slot),
+                                   .part_state = PH_PART_BACKOFF,
+                                   .err = PH_ERR_BAD_DIGEST,
+                                   .until_ms = now_ms,
+                                   .message = ph_err_text(PH_ERR_BAD_DIGEST)});
+    return AGAIN_NOW;
+}
+
+static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, const ph_reply *reply)
+{
+    uint32_t tries = slot->attempt.tries;
+    verdict v = ph_err_retry(err) == PH_RETRY_RESTART_PART
+                    ? restart_part(u, now_ms, slot)
+                    : decide(u, now_ms, err, u->options.tries, &slot->attempt,
+                             blamed_part(u, slot), reply);
+    slot->sent = 0;
+    switch (v) {
+    case AGAIN_NOW:
+        ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO);
+        break;
+    case AGAIN_LATER:
+        ph_upload_set_part(u, slot, PH_PART_BACKOFF);
+        break;
+    case GIVE_UP:
+        ph_upload_fail(u, err, part_operation(u), blamed_part(u, slot), tries, reply);
+        break;
+    }
+    return PH_OK;
+}
+
+/* All parts are stored: what comes next. */
+static void parts_done(ph_upload *u)
+{
+    if (u->ledger.stored < u->ledger.plan.part_count || u->state != PH_STATE_SENDING)
+        return;
+    if (u->ledger.without_etag) {
+        warn_hidden_etag(u);
+        u->list_marker = 0;
+        ph_upload_enter(u, PH_STATE_LISTING);
+    } else {
+        ph_upload_enter(u, PH_STATE_COMPLETING);
+    }
+}
+
+static void note_whole(ph_upload *u, const ph_digest *digest)
+{
+    u->whole = *digest;
+    ph_buf_reset(&u->whole_text);
+    ph_digest_base64(&u->whole_text, digest);
+}
+
+static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply, bool confirmed)
+{
+    note_whole(u, &slot->digest);
+    if (u->whole_text.err)
+        return u->whole_text.err;
+    if (!reply->etag.len && !u->etag.len)
+        warn_hidden_etag(u);
+    bool sent = slot->digest.len > 0;
+    return finish(u, reply,
+                  confirmed ? PH_VERIFIED_OBJECT : sent ? PH_VERIFIED_SENT : PH_VERIFIED_SIZE);
+}
+
+static int part_stored(ph_upload *u, ph_slot *slot, const ph_reply *reply, bool confirmed)
+{
+    int err = ph_ledger_store(&u->ledger, slot->part_number, reply->etag, &slot->digest, confirmed);
+    if (err == PH_OK && u->single)
+        err = single_done(u, slot, reply, confirmed);
+    if (err != PH_OK)
+        return err;
+    note_success(u);
+    ph_upload_set_part(u, slot, PH_PART_SENT);
+    *slot = (ph_slot){0};
+    parts_done(u);
+    return PH_OK;
+}
+
+static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_event *e)
+{
+    ph_reply reply;
+    int err = ph_reply_read(part_operation(u), u->options.alg, e, &reply);
+    if (err != PH_OK)
+        return err;
+    ph_digest stated;
+    bool states = reply.err == PH_OK && slot->digest.len && reply.checksum.len &&
+                  ph_digest_parse(u->options.alg, reply.checksum, &stated) == PH_OK;
+    if (states && !ph_digest_equal(&stated, &slot->digest))
+        reply.err = PH_ERR_BAD_DIGEST;
+    bool confirmed = states || etag_is_md5(u, reply.etag, &slot->digest, false);
+    /* A PUT that must not overwrite, tried again after its answer was lost: is the object ours? */
+    bool perhaps_ours = reply.err == PH_ERR_EXISTS && u->single && slot->attempt.maybe_done;
+    if (reply.err == PH_OK) {
+        err = part_stored(u, slot, &reply, confirmed);
+    } else if (perhaps_ours && ph_upload_is_presigned(u)) {
+        /* Only this URL can write this key, and only with this checksum. */
+        err = part_stored(u, slot, &reply, false);
+    } else if (perhaps_ours) {
+        err = ph_ledger_store(&u->ledger, 1, (ph_str){NULL, 0}, &slot->digest, false);
+        note_whole(u, &slot->digest);
+        *slot = (ph_slot){0};
+        u->doubt = reply.err;
+        ph_upload_enter(u, PH_STATE_CHECKING);
+    } else {
+        err = part_failed(u, now_ms, slot, reply.err, &reply);
+    }
+    ph_reply_clear(&reply);
+    return err;
+}
+
+static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
+{
+    const ph_digest *d = &e->digest[0];
+    if (d->alg != u->options.alg || d->len != ph_alg_row(u->options.alg)->len)
+        return PH_ERR_BAD_ARG;
+    if (slot->digest.len && !ph_digest_equal(d, &slot->digest)) {
+        /* It was read again because S3 got other bytes, and gave other bytes here too. */
+        ph_upload_fail(u, PH_ERR_FILE_CHANGED, PH_OP_NONE, slot->part_number, slot->attempt.tries,
+                       NULL);
+        return PH_OK;
+    }
+    slot->digest = *d;
+    slot->sha256 = e->digest[1];
+    slot->hashed = true;
+    slot->attempt.id = 0;
+    ph_upload_set_part(u, slot, PH_PART_READY);
+    return PH_OK;
+}
+
+/* ---- The requests that states stand for ----------------------------------------------------------- */
+
+static int created(ph_upload *u, const ph_reply *reply)
+{
+    int err = ph_str_copy(reply->upload_id, &u->upload_id);
+    if (err == PH_OK)
+        ph_upload_enter(u, PH_STATE_SENDING);
+    return err;
+}
+
+static int listed(ph_upload *u, const ph_reply *reply)
+{
+    int err = PH_OK;
+    for (size_t i = 0; err == PH_OK && i < reply->listed_count; i++)
+        err = ph_ledger_learn(&u->ledger, &reply->listed[i]);
+    if (err == PH_ERR_NOMEM)
+        return err;
+    u->control = (ph_attempt){0};
+    bool more = reply->truncated && reply->next_marker > u->list_marker;
+    if (err == PH_OK && more)
+        u->list_marker = reply->next_marker;
+    else if (err == PH_OK && u->ledger.without_etag == 0)
+        ph_upload_enter(u, PH_STATE_COMPLETING);
+    else
+        ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
+    return PH_OK;
+}
+
+/* Does the server state another checksum than ours for the whole object, or the same, or none? */
+typedef enum statement { STATES_NONE, STATES_OURS, STATES_OTHER } statement;
+
+static statement compare_whole(const ph_upload *u, const ph_reply *reply)
+{
+    ph_str ours = ph_buf_view(&u->whole_text);
+    if (etag_is_md5(u, reply->etag, &u->whole, !u->single))
+        return STATES_OURS;
+    if (!reply->checksum.len || !ours.len)
+        return STATES_NONE;
+    if (ph_str_equal(reply->checksum, ours))
+        return STATES_OURS;
+    /* Some servers answer with a checksum of another type than was asked for: it says nothing. */
+    bool composite = ph_str_find(reply->checksum, '-') < reply->checksum.len;
+    bool other_type = composite != (u->type == PH_TYPE_COMPOSITE) ||
+                      (reply->type != PH_TYPE_NONE && reply->type != u->type);
+    return other_type ? STATES_NONE : STATES_OTHER;
+}
+
+static int completed(ph_upload *u, const ph_reply *reply)
+{
+    switch (compare_whole(u, reply)) {
+    case STATES_OURS:
+        return finish(u, reply, PH_VERIFIED_OBJECT);
+    case STATES_NONE:
+        return finish(u, reply, weaker_proof(u));
+    case STATES_OTHER:
+        break;
+    }
+    u->state = PH_STATE_CHECKING; /* the object is there: nothing is left to be aborted */
+    ph_upload_fail(u, PH_ERR_OBJECT_DIFFERS, PH_OP_COMPLETE, 0, u->control.tries, reply);
+    return PH_OK;
+}
+
+/* The answer to Complete or PutObject was lost, and now S3 shows an object: is it this one? */
+static int checked(ph_upload *u, const ph_reply *reply)
+{
+    char etag[48];
+    statement s = compare_whole(u, reply);
+    bool ours = s == STATES_OURS;
+    if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
+        ours = ph_str_equal(reply->etag, ph_str_from(etag));
+    if (ours && (!reply->has_size || reply->size == u->options.size))
+        return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
+    ph_upload_fail(u, u->doubt, PH_OP_HEAD, 0, u->control.tries, reply);
+    return PH_OK;
+}
+
+static int control_succeeded(ph_upload *u, ph_operation op, const ph_reply *reply)
+{
+    note_success(u);
+    switch (op) {
+    case PH_OP_CREATE:
+        return created(u, reply);
+    case PH_OP_LIST_PARTS:
+        return listed(u, reply);
+    case PH_OP_COMPLETE:
+        return completed(u, reply);
+    case PH_OP_HEAD:
+        return checked(u, reply);
+    case PH_OP_ABORT:
+        ph_upload_enter(u, PH_STATE_FAILED);
+        return PH_OK;
+    case PH_OP_NONE:
+    case PH_OP_PUT_OBJECT:
+    case PH_OP_UPLOAD_PART:
+        break;
+    }
+    return PH_OK;
+}
+
+static void control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int err,
+                           const ph_reply *reply)
+{
+    ph_attempt *a = &u->control;
+    bool lost = a->maybe_done;
+    uint32_t tries = a->tries;
+    if (op == PH_OP_COMPLETE && lost && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_EXISTS)) {
+        u->doubt = err;
+        ph_upload_enter(u, PH_STATE_CHECKING);
+        return;
+    }
+    uint32_t most = op == PH_OP_ABORT ? ABORT_TRIES : u->options.tries;
+    if (op == PH_OP_ABORT && ph_err_retry(err) != PH_RETRY_BACKOFF)
+        most = 0; /* NoSuchUpload is what was wanted; all else cannot be helped */
+    verdict v = most ? decide(u, now_ms, err, most, a, 0, reply) : GIVE_UP;
+    if (v == AGAIN_NOW)
+        a->at_ms = now_ms;
+    if (v != GIVE_UP)
+        return;
+    if (op == PH_OP_ABORT)
+        ph_upload_enter(u, PH_STATE_FAILED);
+    else /* a HEAD that is refused leaves the doubt as it was */
+        ph_upload_fail(u, op == PH_OP_HEAD ? u->doubt : err, op, 0, tries, reply);
+}
+
+static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    /* While aborting, the answer may still be that of Create, which was waited for. */
+    bool late_create = u->state == PH_STATE_ABORTING && !u->upload_id.len;
+    ph_operation op = late_create ? PH_OP_CREATE : ph_upload_control(u);
+    ph_reply reply;
+    int err = ph_reply_read(op, u->options.alg, e, &reply);
+    if (err != PH_OK)
+        return err;
+    if (late_create) {
+        err = reply.err == PH_OK ? ph_str_copy(reply.upload_id, &u->upload_id) : PH_OK;
+        if (err == PH_OK)
+            ph_upload_enter(u, u->upload_id.len ? PH_STATE_ABORTING : PH_STATE_FAILED);
+    } else if (reply.err == PH_OK) {
+        err = control_succeeded(u, op, &reply);
+    } else {
+        control_failed(u, now_ms, op, reply.err, &reply);
+    }
+    ph_reply_clear(&reply);
+    return err;
+}
+
+static void control_unanswered(ph_upload *u, uint64_t now_ms, int err)
+{
+    if (u->state == PH_STATE_ABORTING && !u->upload_id.len)
+        ph_upload_enter(u, PH_STATE_FAILED);
+    else
+        control_failed(u, now_ms, ph_upload_control(u), err, NULL);
+}
+
+/* ---- Credentials ------------------------------------------------------------------------------- */
+
+static void fail_ask(ph_upload *u, int err)
+{
+    ph_upload_fail(u, err, PH_OP_NONE, 0, u->ask.tries, NULL);
+}
+
+/* Later grants renew the secrets; where the object goes stays as it was. */
+static void renew(ph_upload *u, ph_grant *fresh)
+{
+    if (fresh->url.len) {
+        ph_grant old = u->grant;
+        u->grant = *fresh;
+        *fresh = old;
+        return;
+    }
+    ph_creds old = u->grant.creds;
+    u->grant.creds = fresh->creds;
+    fresh->creds = old;
+}
+
+static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    ph_grant fresh;
+    int err = ph_grant_parse(e->body, &fresh);
+    if (err == PH_ERR_NOMEM)
+        return err;
+    bool first = u->state == PH_STATE_NEW;
+    if (err == PH_OK && !first && !fresh.url.len != !u->grant.url.len)
+        err = PH_ERR_BAD_CREDENTIALS; /* the road does not change under way */
+    if (err == PH_OK) {
+        if (fresh.server_time_ms)
+            set_clock(u, now_ms, fresh.server_time_ms);
+        if (first) {
+            u->grant = fresh;
+            fresh = (ph_grant){0};
+            err = ph_upload_begin(u);
+            if (err != PH_OK)
+                ph_grant_clear(&u->grant);
+        } else {
+            renew(u, &fresh);
+        }
+    }
+    ph_grant_clear(&fresh);
+    if (err == PH_ERR_NOMEM)
+        return err;
+    if (err != PH_OK) {
+        fail_ask(u, err);
+        return PH_OK;
+    }
+    u->ask = (ph_attempt){0};
+    u->creds_refused = false;
+    u->creds_serial++;
+    u->renew_ms = ph_creds_renew_ms(&u->grant.creds, ph_upload_true_ms(u, now_ms));
+    return PH_OK;
+}
+
+static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    bool needed = u->state == PH_STATE_NEW || u->creds_refused;
+    uint32_t tries = needed ? u->options.tries : UINT32_MAX;
+    if (e->err == PH_ERR_NO_CREDENTIALS &&
+        decide(u, now_ms, e->err, tries, &u->ask, 0, NULL) != GIVE_UP)
+        return;
+    u->ask.id = 0;
+    if (needed)
+        fail_ask(u, e->err);
+    else
+        u->renew_ms = UINT64_MAX; /* the present ones live on; when S3 refuses them it is asked
+                                     again, and then the answer counts */
+}
+
+/* ---- Events ------------------------------------------------------------------------------------ */
+
+static ph_slot *slot_of(ph_upload *u, uint32_t id)
+{
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        if (u->slots[i].part_number && u->slots[i].attempt.id == id)
+            return &u->slots[i];
+    return NULL;
+}
+
+/* What an event that bears an id belongs to. */
+static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    ph_slot *slot = slot_of(u, e->id);
+    bool control = u->control.id == e->id;
+    bool answer = e->kind == PH_EVENT_RESPONSE, lost = e->kind == PH_EVENT_FAILED;
+    if (e->id == 0)
+        return PH_ERR_BAD_ARG;
+    if (slot && slot->state == PH_PART_SENDING) {
+        if (answer)
+            return part_answered(u, now_ms, slot, e);
+        if (lost)
+            return part_failed(u, now_ms, slot, e->err, NULL);
+        if (e->kind == PH_EVENT_SENT)
+            slot->sent = e->bytes;
+    } else if (slot && slot->state == PH_PART_HASHING && e->kind == PH_EVENT_HASHED) {
+        return part_hashed(u, slot, e);
+    } else if (control && answer) {
+        return control_answered(u, now_ms, e);
+    } else if (control && lost) {
+        control_unanswered(u, now_ms, e->err);
+    } else if (u->file_hash.id == e->id && e->kind == PH_EVENT_HASHED) {
+        if (e->digest[0].alg != u->options.alg)
+            return PH_ERR_BAD_ARG;
+        u->file_digest = e->digest[0];
+        u->file_hash.id = 0;
+    } else if (u->ask.id == e->id && e->kind == PH_EVENT_GRANTED) {
+        return granted(u, now_ms, e);
+    } else if (u->ask.id == e->id && e->kind == PH_EVENT_DENIED) {
+        denied(u, now_ms, e);
+    }
+    if (e->kind == PH_EVENT_UNREADABLE && (slot || u->file_hash.id == e->id))
+        ph_upload_fail(u, e->err, PH_OP_NONE, slot ? slot->part_number : 0, 0, NULL);
+    return PH_OK;
+}
+
+static void set_paused(ph_upload *u, bool paused)
+{
+    if (u->paused == paused || ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+        return;
+    u->paused = paused;
+    if (paused)
+        ph_upload_cancel_parts(u);
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
+}
+
+/* The network is back: nothing waits for the end of its backoff. */
+static void set_online(ph_upload *u, uint64_t now_ms)
+{
+    u->offline = false;
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        if (u->slots[i].state == PH_PART_BACKOFF)
+            u->slots[i].attempt.at_ms = now_ms;
+    u->control.at_ms = now_ms;
+    u->ask.at_ms = now_ms;
+}
+
+/* see parthaul.h */
+int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    switch (e->kind) {
+    case PH_EVENT_RESPONSE:
+    case PH_EVENT_FAILED:
+    case PH_EVENT_SENT:
+    case PH_EVENT_HASHED:
+    case PH_EVENT_UNREADABLE:
+    case PH_EVENT_GRANTED:
+    case PH_EVENT_DENIED:
+        return report_outcome(u, now_ms, e);
+    case PH_EVENT_PAUSE:
+        set_paused(u, true);
+        return PH_OK;
+    case PH_EVENT_RESUME:
+        set_paused(u, false);
+        return PH_OK;
+    case PH_EVENT_ABORT:
+        u->paused = false;
+        ph_upload_fail(u, PH_ERR_ABORTED, PH_OP_NONE, 0, 0, NULL);
+        return PH_OK;
+    case PH_EVENT_OFFLINE:
+        u->offline = true;
+        return PH_OK;
+    case PH_EVENT_ONLINE:
+        set_online(u, now_ms);
+        return PH_OK;
+    }
+    return PH_ERR_BAD_ARG;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ledger of parts. A part is in it only when S3 said that it has it; parts under way live in
+ * upload.c. ETags are opaque: they are compared as MD5 only where they look like one.
+ */
+#include "part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "enc.h"
+#include "str.h"
+
+/* see part.h */
+int ph_ledger_init(ph_ledger *l, const ph_plan *plan, ph_alg alg)
+{
+    *l = (ph_ledger){.plan = *plan, .alg = alg, .digest_len = ph_alg_row(alg)->len};
+    l->parts = calloc(plan->part_count, sizeof *l->parts);
+    return l->parts ? PH_OK : PH_ERR_NOMEM;
+}
+
+/* see part.h */
+void ph_ledger_clear(ph_ledger *l)
+{
+    for (uint32_t i = 0; l->parts && i < l->plan.part_count; i++)
+        ph_str_free(&l->parts[i].etag);
+    free(l->parts);
+    *l = (ph_ledger){0};
+}
+
+/* see part.h */
+uint64_t ph_ledger_offset(const ph_ledger *l, uint32_t part_number)
+{
+    return (part_number - 1) * l->plan.part_size;
+}
+
+/* see part.h */
+uint64_t ph_ledger_length(const ph_ledger *l, uint32_t part_number)
+{
+    uint64_t left = l->plan.size - ph_ledger_offset(l, part_number);
+    return left < l->plan.part_size ? left : l->plan.part_size;
+}
+
+/* see part.h */
+int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_digest *digest,
+                    bool confirmed)
+{
+    ph_part *p = &l->parts[part_number - 1];
+    if (p->stored)
+        return PH_OK;
+    int err = ph_str_copy(etag, &p->etag);
+    if (err != PH_OK)
+        return err;
+    if (digest->len == l->digest_len)
+        memcpy(p->digest, digest->bytes, digest->len);
+    p->stored = true;
+    p->confirmed = confirmed;
+    l->stored++;
+    l->without_etag += !etag.len;
+    l->unconfirmed += !confirmed;
+    l->stored_bytes += ph_ledger_length(l, part_number);
+    return PH_OK;
+}
+
+static ph_digest digest_of(const ph_ledger *l, const ph_part *p)
+{
+    ph_digest d = {.alg = l->alg, .len = l->digest_len};
+    memcpy(d.bytes, p->digest, d.len);
+    return d;
+}
+
+/* see part.h */
+int ph_ledger_learn(ph_ledger *l, const ph_listed *listed)
+{
+    if (listed->part_number < 1 || listed->part_number > l->plan.part_count)
+        return PH_OK;
+    ph_part *p = &l->parts[listed->part_number - 1];
+    if (!p->stored || p->etag.len)
+        return PH_OK;
+    ph_digest ours = digest_of(l, p);
+    if (listed->size != ph_ledger_length(l, listed->part_number) ||
+        (listed->checksum.len && !ph_digest_equal(&listed->checksum, &ours)))
+        return PH_ERR_INVALID_PART;
+    int err = ph_str_copy(listed->etag, &p->etag);
+    if (err != PH_OK)
+        return err;
+    l->without_etag--;
+    if (listed->checksum.len && !p->confirmed) {
+        p->confirmed = true;
+        l->unconfirmed--;
+    }
+    return PH_OK;
+}
+
+/* see part.h */
+void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w)
+{
+    ph_whole_init(w, l->alg, type);
+    for (uint32_t n = 1; l->digest_len && n <= l->plan.part_count; n++) {
+        ph_digest d = digest_of(l, &l->parts[n - 1]);
+        ph_whole_add(w, &d, ph_ledger_length(l, n));
+    }
+}
+
+/* see part.h */
+bool ph_ledger_etag(const ph_ledger *l, char out[48])
+{
+    ph_hash md5;
+    ph_hash_init(&md5, PH_ALG_MD5);
+    for (uint32_t i = 0; i < l->plan.part_count; i++) {
+        uint8_t raw[16];
+        size_t len;
+        if (l->parts[i].etag.len != 32 ||
+            ph_dec_hex(l->parts[i].etag, raw, sizeof raw, &len) != PH_OK)
+            return false;
+        ph_hash_update(&md5, raw, sizeof raw);
+    }
+    ph_digest d;
+    ph_hash_digest(&md5, &d);
+    ph_buf b;
+    ph_buf_init(&b, 47);
+    ph_enc_hex(&b, d.bytes, d.len);
+    ph_buf_char(&b, '-');
+    ph_buf_u64(&b, l->plan.part_count);
+    bool made = b.err == PH_OK;
+    if (made) {
+        memcpy(out, b.ptr, b.len);
+        out[b.len] = '\0';
+    }
+    ph_buf_clear(&b);
+    return made;
+}
+
+/* see part.h */
+void ph_ledger_document(const ph_ledger *l, ph_buf *b)
+{
+    const char *element = ph_alg_row(l->alg)->element;
+    ph_buf_cstr(b, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (uint32_t n = 1; n <= l->plan.part_count; n++) {
+        const ph_part *p = &l->parts[n - 1];
+        ph_buf_cstr(b, "<Part><PartNumber>");
+        ph_buf_u64(b, n);
+        ph_buf_cstr(b, "</PartNumber><ETag>\"");
+        ph_enc_xml(b, p->etag);
+        ph_buf_cstr(b, "\"</ETag>");
+        if (element) {
+            ph_buf_char(b, '<');
+            ph_buf_cstr(b, element);
+            ph_buf_char(b, '>');
+            ph_enc_base64(b, p->digest, l->digest_len);
+            ph_buf_cstr(b, "</");
+            ph_buf_cstr(b, element);
+            ph_buf_char(b, '>');
+        }
+        ph_buf_cstr(b, "</Part>");
+    }
+    ph_buf_cstr(b, "</CompleteMultipartUpload>");
+}

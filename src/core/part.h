@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * part - the ledger: what S3 has confirmed of each part, and the document of Complete made from it.
+ */
+#ifndef PH_PART_H
+#define PH_PART_H
+
+#include "checksum.h"
+#include "reply.h"
+
+/* One stored part; about 100 bytes with its ETag. */
+typedef struct ph_part {
+    ph_str etag; /* without quotes; absent while it is hidden by CORS */
+    uint8_t digest[PH_DIGEST_MAX];
+    bool stored;
+    bool confirmed; /* the server stated the checksum that was sent (or the MD5 as its ETag) */
+} ph_part;
+
+typedef struct ph_ledger {
+    ph_plan plan;
+    ph_alg alg;
+    size_t digest_len;
+    ph_part *parts; /* plan.part_count of them */
+    uint32_t stored;
+    uint32_t without_etag;
+    uint32_t unconfirmed;
+    uint64_t stored_bytes;
+} ph_ledger;
+
+/* Errors: PH_ERR_NOMEM. Release with ph_ledger_clear. */
+int ph_ledger_init(ph_ledger *l, const ph_plan *plan, ph_alg alg);
+void ph_ledger_clear(ph_ledger *l);
+
+uint64_t ph_ledger_offset(const ph_ledger *l, uint32_t part_number);
+uint64_t ph_ledger_length(const ph_ledger *l, uint32_t part_number);
+
+/*
+ * Note that a part is stored. `etag` may be absent; `digest` may be empty. A part that is stored
+ * already is left as it is. Errors: PH_ERR_NOMEM.
+ */
+int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_digest *digest,
+                    bool confirmed);
+
+/*
+ * Take the ETag that was hidden from what ListParts says. Parts that are not in the ledger are
+ * left alone. Errors: PH_ERR_INVALID_PART when S3 has another size or checksum, PH_ERR_NOMEM.
+ */
+int ph_ledger_learn(ph_ledger *l, const ph_listed *listed);
+
+/* The object's checksum, of all parts in order; `w` is initialised here. */
+void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w);
+
+/*
+ * The ETag that S3 gives an object of these parts: hex MD5 of their MD5s, "-N". False when some
+ * part's ETag is no MD5 (KMS). `out` holds 48 bytes.
+ */
+bool ph_ledger_etag(const ph_ledger *l, char out[48]);
+
+/* Add the document of CompleteMultipartUpload. All parts must be stored and have an ETag. */
+void ph_ledger_document(const ph_ledger *l, ph_buf *b);
+
+#define PH_DOCUMENT_MAX (4u << 20)
+
+#endif

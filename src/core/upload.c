@@ -1,0 +1,748 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine, first half: the life of an upload, and what to do next. Each call of ph_upload_step
+ * looks at the state anew and picks the first thing that can be done; nothing is planned ahead, so
+ * there is no plan that could be wrong.
+ */
+#include "upload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "str.h"
+
+#define DEFAULT_CONCURRENCY 4u
+#define DEFAULT_TRIES 8u
+#define HASHES_AT_ONCE 2u
+
+#define SECOND 1000u
+
+/* ---- Beginning and end ------------------------------------------------------------------------ */
+
+/* Copy each text of the options; those that failed are absent, so that freeing is always right. */
+static int copy_texts(ph_upload *u)
+{
+    ph_upload_options *o = &u->options;
+    ph_str *texts[] = {&o->target.bucket, &o->target.key, &o->target.region, &o->target.endpoint,
+                       &o->name};
+    int err = PH_OK;
+    o->credentials = (ph_str){NULL, 0};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        int one = ph_str_copy(*texts[i], texts[i]);
+        err = err ? err : one;
+    }
+    for (size_t i = 0; i < PH_PROP_COUNT; i++) {
+        int one = ph_str_copy(o->object.property[i], &o->object.property[i]);
+        err = err ? err : one;
+    }
+    size_t n = o->object.metadata_count;
+    u->metadata = n ? calloc(n, sizeof *u->metadata) : NULL;
+    if (n && !u->metadata) {
+        o->object.metadata_count = 0;
+        err = PH_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < o->object.metadata_count; i++) {
+        int one = ph_str_copy(o->object.metadata[i].name, &u->metadata[i].name);
+        int two = ph_str_copy(o->object.metadata[i].value, &u->metadata[i].value);
+        err = err ? err : one ? one : two;
+    }
+    o->object.metadata = u->metadata;
+    return err;
+}
+
+static int check_options(const ph_upload_options *o)
+{
+    ph_plan plan;
+    ph_checksum_type type;
+    int err = ph_plan_make(o->size, o->part_size, &plan);
+    if (err == PH_OK)
+        err = ph_checksum_type_choose(o->alg, o->type, &type);
+    if (err == PH_OK)
+        err = ph_object_check(&o->object);
+    if (err == PH_OK && o->target.key.len)
+        err = ph_key_check(o->target.key);
+    if (err == PH_OK && o->target.bucket.len)
+        err = ph_bucket_check(o->target.bucket);
+    if (err == PH_OK && o->concurrency > PH_CONCURRENCY_MAX)
+        err = PH_ERR_BAD_ARG;
+    return err;
+}
+
+/* see parthaul.h */
+int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload **out)
+{
+    *out = NULL;
+    int err = check_options(options);
+    if (err != PH_OK)
+        return err;
+    ph_upload *u = calloc(1, sizeof *u);
+    if (!u)
+        return PH_ERR_NOMEM;
+    u->options = *options;
+    u->random = options->seed;
+    u->next_id = 1;
+    u->renew_ms = UINT64_MAX;
+    if (!u->options.concurrency)
+        u->options.concurrency = DEFAULT_CONCURRENCY;
+    if (!u->options.tries)
+        u->options.tries = DEFAULT_TRIES;
+    u->limit = u->options.concurrency;
+    ph_buf_init(&u->document, PH_DOCUMENT_MAX);
+    ph_buf_init(&u->whole_text, 64);
+    err = copy_texts(u);
+    if (err == PH_OK && options->credentials.len) {
+        err = ph_grant_parse(options->credentials, &u->grant);
+        if (err == PH_OK)
+            u->renew_ms = ph_creds_renew_ms(&u->grant.creds, now_ms);
+        if (err == PH_OK)
+            err = ph_upload_begin(u);
+    }
+    if (err != PH_OK) {
+        ph_upload_free(u);
+        return err;
+    }
+    *out = u;
+    return PH_OK;
+}
+
+/* see parthaul.h */
+void ph_upload_free(ph_upload *u)
+{
+    if (!u)
+        return;
+    ph_upload_options *o = &u->options;
+    ph_str_free(&o->target.bucket);
+    ph_str_free(&o->target.key);
+    ph_str_free(&o->target.region);
+    ph_str_free(&o->target.endpoint);
+    ph_str_free(&o->name);
+    for (size_t i = 0; i < PH_PROP_COUNT; i++)
+        ph_str_free(&o->object.property[i]);
+    for (size_t i = 0; i < o->object.metadata_count; i++) {
+        ph_str_free(&u->metadata[i].name);
+        ph_str_free(&u->metadata[i].value);
+    }
+    free(u->metadata);
+    ph_grant_clear(&u->grant);
+    ph_endpoint_clear(&u->endpoint);
+    ph_ledger_clear(&u->ledger);
+    ph_str_free(&u->upload_id);
+    ph_str_free(&u->etag);
+    ph_str_free(&u->version_id);
+    ph_buf_clear(&u->document);
+    ph_buf_clear(&u->whole_text);
+    ph_built_clear(&u->built);
+    ph_wipe(u, sizeof *u);
+    free(u);
+}
+
+/* What was granted wins over the options: the key is the API's to choose. */
+static ph_str pick(ph_str granted, ph_str option)
+{
+    return granted.len ? granted : option;
+}
+
+static ph_target target_of(const ph_upload *u)
+{
+    ph_target t = u->options.target;
+    t.bucket = pick(u->grant.bucket, t.bucket);
+    t.key = pick(u->grant.key, t.key);
+    t.region = pick(u->grant.region, t.region);
+    t.endpoint = pick(u->grant.endpoint, t.endpoint);
+    return t;
+}
+
+/* see upload.h */
+int ph_upload_locate(ph_upload *u)
+{
+    ph_target target = target_of(u);
+    return ph_endpoint_make(&target, &u->endpoint);
+}
+
+/* see upload.h */
+int ph_upload_begin(ph_upload *u)
+{
+    ph_plan plan;
+    int err = ph_plan_make(u->options.size, u->options.part_size, &plan);
+    if (err != PH_OK)
+        return err;
+    if (ph_upload_is_presigned(u)) {
+        plan.part_count = 1;
+        plan.part_size = plan.size ? plan.size : 1;
+    } else {
+        err = ph_key_check(target_of(u).key);
+        if (err == PH_OK)
+            err = ph_upload_locate(u);
+        if (err != PH_OK)
+            return err;
+    }
+    err = ph_ledger_init(&u->ledger, &plan, u->options.alg);
+    if (err != PH_OK) {
+        ph_endpoint_clear(&u->endpoint);
+        return err;
+    }
+    u->single = plan.part_count == 1;
+    u->next_part = 1;
+    if (!u->single)
+        ph_checksum_type_choose(u->options.alg, u->options.type, &u->type);
+    else if (u->options.alg != PH_ALG_NONE)
+        u->type = PH_TYPE_FULL_OBJECT;
+    ph_upload_enter(u, u->single ? PH_STATE_SENDING : PH_STATE_CREATING);
+    return PH_OK;
+}
+
+/* ---- Small questions --------------------------------------------------------------------------- */
+
+/* see upload.h */
+bool ph_upload_is_over(const ph_upload *u)
+{
+    return u->state == PH_STATE_DONE || u->state == PH_STATE_FAILED;
+}
+
+/* see upload.h */
+bool ph_upload_is_presigned(const ph_upload *u)
+{
+    return u->grant.url.len > 0;
+}
+
+/* see upload.h */
+bool ph_upload_signs_payload(const ph_upload *u)
+{
+    if (ph_upload_is_presigned(u) || u->options.payload == PH_PAYLOAD_UNSIGNED)
+        return false;
+    return u->options.payload == PH_PAYLOAD_SIGNED || (!u->endpoint.tls && !u->endpoint.loopback);
+}
+
+/* see upload.h */
+uint64_t ph_upload_true_ms(const ph_upload *u, uint64_t now_ms)
+{
+    return now_ms + (uint64_t)u->clock_offset_ms;
+}
+
+/* see upload.h */
+ph_operation ph_upload_control(const ph_upload *u)
+{
+    switch (u->state) {
+    case PH_STATE_CREATING:
+        return PH_OP_CREATE;
+    case PH_STATE_LISTING:
+        return PH_OP_LIST_PARTS;
+    case PH_STATE_COMPLETING:
+        return PH_OP_COMPLETE;
+    case PH_STATE_CHECKING:
+        return PH_OP_HEAD;
+    case PH_STATE_ABORTING:
+        return PH_OP_ABORT;
+    case PH_STATE_NEW:
+    case PH_STATE_SENDING:
+    case PH_STATE_DONE:
+    case PH_STATE_FAILED:
+        break;
+    }
+    return PH_OP_NONE;
+}
+
+static bool has_grant(const ph_upload *u)
+{
+    return ph_upload_is_presigned(u) || u->grant.creds.access_key_id.len;
+}
+
+/* ---- What waits to be given out ---------------------------------------------------------------- */
+
+/* see upload.h; when nobody takes them, the oldest are lost: they only inform */
+void ph_upload_note(ph_upload *u, const ph_notice *notice)
+{
+    if (u->notice_count == PH_QUEUE) {
+        u->notice_first = (u->notice_first + 1) % PH_QUEUE;
+        u->notice_count--;
+    }
+    ph_notice *n = &u->notices[(u->notice_first + u->notice_count++) % PH_QUEUE];
+    *n = *notice;
+    n->state = u->state;
+    n->paused = u->paused;
+}
+
+/* see upload.h */
+void ph_upload_warn(ph_upload *u, const char *message)
+{
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING, .message = message});
+}
+
+/* see upload.h */
+void ph_upload_enter(ph_upload *u, ph_state state)
+{
+    u->state = state;
+    u->control = (ph_attempt){0};
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
+}
+
+/* see upload.h */
+void ph_upload_set_part(ph_upload *u, ph_slot *slot, ph_part_state state)
+{
+    slot->state = state;
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_PART,
+                                   .part_number = slot->part_number,
+                                   .part_state = state});
+}
+
+/* see upload.h; no more can be under way than there are slots, so the queue cannot overflow */
+void ph_upload_cancel(ph_upload *u, ph_attempt *attempt)
+{
+    if (attempt->id && u->cancel_count < PH_QUEUE)
+        u->cancels[u->cancel_count++] = attempt->id;
+    attempt->id = 0;
+}
+
+/* see upload.h */
+void ph_upload_cancel_parts(ph_upload *u)
+{
+    for (size_t i = 0; i < PH_SLOTS; i++) {
+        ph_slot *slot = &u->slots[i];
+        if (!slot->part_number || !slot->attempt.id)
+            continue;
+        if (slot->state == PH_PART_SENDING) {
+            slot->attempt.maybe_done = slot->attempt.maybe_done || u->single;
+            slot->attempt.tries--;
+        }
+        ph_upload_cancel(u, &slot->attempt);
+        slot->sent = 0;
+        ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO);
+    }
+}
+
+static void copy_text(char *place, size_t size, const char *text)
+{
+    size_t n = strlen(text);
+    n = n < size ? n : size - 1;
+    memcpy(place, text, n);
+    place[n] = '\0';
+}
+
+/* see upload.h */
+void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
+                    const ph_reply *reply)
+{
+    if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+        return;
+    ph_failure *f = &u->failure;
+    enum ph_retry_class retry = ph_err_retry(err);
+    f->err = err;
+    f->part_number = part_number;
+    f->tries = tries;
+    f->retryable = retry != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN;
+    copy_text(f->operation, sizeof f->operation, ph_operation_name(op));
+    copy_text(f->message, sizeof f->message, ph_err_text(err));
+    if (reply) {
+        f->http_status = reply->status;
+        copy_text(f->s3_code, sizeof f->s3_code, reply->s3_code);
+        copy_text(f->request_id, sizeof f->request_id, reply->request_id);
+        copy_text(f->host_id, sizeof f->host_id, reply->host_id);
+    }
+    ph_upload_cancel_parts(u);
+    ph_upload_cancel(u, &u->ask);
+    ph_upload_cancel(u, &u->file_hash);
+    /* A Create that is under way must be waited for: only its answer has the id to abort. */
+    uint32_t creating = u->state == PH_STATE_CREATING ? u->control.id : 0;
+    if (!creating)
+        ph_upload_cancel(u, &u->control);
+    bool stored = u->state == PH_STATE_CHECKING;
+    if (creating || (u->upload_id.len && !stored)) {
+        ph_upload_enter(u, PH_STATE_ABORTING);
+        u->control.id = creating;
+        u->creds_refused = false;
+    } else {
+        ph_upload_enter(u, PH_STATE_FAILED);
+    }
+}
+
+/* ---- What to do next --------------------------------------------------------------------------- */
+
+static void start(ph_upload *u, ph_attempt *attempt, ph_action_kind kind, ph_action *out)
+{
+    attempt->id = u->next_id++;
+    attempt->tries++;
+    attempt->creds_serial = u->creds_serial;
+    attempt->clock_serial = u->clock_serial;
+    out->kind = kind;
+    out->id = attempt->id;
+}
+
+static bool give_queued(ph_upload *u, ph_action *out)
+{
+    if (u->cancel_count) {
+        out->kind = PH_ACTION_CANCEL;
+        out->id = u->cancels[0];
+        memmove(u->cancels, u->cancels + 1, --u->cancel_count * sizeof u->cancels[0]);
+        return true;
+    }
+    if (u->notice_count) {
+        out->kind = PH_ACTION_NOTICE;
+        out->u.notice = u->notices[u->notice_first];
+        u->notice_first = (u->notice_first + 1) % PH_QUEUE;
+        u->notice_count--;
+        return true;
+    }
+    return false;
+}
+
+static void give_receipt(const ph_upload *u, ph_action *out)
+{
+    ph_target t = target_of(u);
+    out->kind = PH_ACTION_DONE;
+    out->u.receipt = (ph_receipt){
+        .bucket = t.bucket,
+        .key = t.key,
+        .etag = u->etag,
+        .version_id = u->version_id,
+        .upload_id = u->upload_id,
+        .size = u->options.size,
+        .part_size = u->single ? 0 : u->ledger.plan.part_size,
+        .part_count = u->single ? 0 : u->ledger.plan.part_count,
+        .alg = u->options.alg,
+        .type = u->options.alg == PH_ALG_MD5 && !u->single ? PH_TYPE_COMPOSITE : u->type,
+        .checksum = ph_buf_view(&u->whole_text),
+        .verified = u->verified,
+        .retries = u->retries,
+    };
+}
+
+/* ---- Credentials ---- */
+
+static bool wants_file_hash(const ph_upload *u)
+{
+    return u->state == PH_STATE_NEW && u->options.alg != PH_ALG_NONE && !u->file_digest.len &&
+           u->options.size <= u->options.presign_limit && u->options.presign_limit > 0;
+}
+
+static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
+{
+    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) ||
+        u->state == PH_STATE_ABORTING)
+        return false;
+    *why = !has_grant(u) ? PH_WHY_FIRST : u->creds_refused ? PH_WHY_REFUSED : PH_WHY_EXPIRING;
+    return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
+}
+
+static void give_ask(ph_upload *u, ph_why why, ph_action *out)
+{
+    start(u, &u->ask, PH_ACTION_CREDENTIALS, out);
+    out->u.ask = (ph_ask){.why = why,
+                          .name = u->options.name,
+                          .content_type = u->options.object.property[PH_PROP_CONTENT_TYPE],
+                          .size = u->options.size,
+                          .checksum = u->file_digest,
+                          .key = target_of(u).key};
+}
+
+static void give_file_hash(ph_upload *u, ph_action *out)
+{
+    start(u, &u->file_hash, PH_ACTION_HASH, out);
+    out->u.hash = (ph_hash_job){.length = u->options.size, .alg = {u->options.alg, PH_ALG_NONE}};
+}
+
+/* ---- Requests ---- */
+
+static void fill_request(const ph_upload *u, ph_operation op, ph_action *out)
+{
+    ph_request *r = &out->u.request;
+    *r = (ph_request){.method = u->built.method,
+                      .operation = ph_operation_name(op),
+                      .url = u->built.url,
+                      .headers = u->built.header,
+                      .header_count = u->built.header_count,
+                      .stall_ms = 60 * SECOND,
+                      .answer_ms = 60 * SECOND};
+    if (ph_upload_is_presigned(u)) {
+        r->method = PH_METHOD_PUT;
+        r->url = u->grant.url;
+        r->headers = u->grant.headers;
+        r->header_count = u->grant.header_count;
+    }
+}
+
+/* S3 may take minutes to put a large object together, and sends blanks meanwhile. */
+static void fill_complete(const ph_upload *u, ph_action *out)
+{
+    out->u.request.text = ph_buf_view(&u->document);
+    out->u.request.stall_ms = 300 * SECOND;
+    out->u.request.answer_ms = 600 * SECOND;
+}
+
+static ph_call call_of(const ph_upload *u, uint64_t now_ms, ph_operation op)
+{
+    return (ph_call){.op = op,
+                     .endpoint = &u->endpoint,
+                     .key = target_of(u).key,
+                     .object = &u->options.object,
+                     .upload_id = u->upload_id,
+                     .alg = u->options.alg,
+                     .type = u->type,
+                     .object_size = u->options.size,
+                     .creds = &u->grant.creds,
+                     .time_ms = ph_upload_true_ms(u, now_ms)};
+}
+
+/* The document of Complete and the object's checksum are made once, when all parts are stored. */
+static int make_document(ph_upload *u)
+{
+    if (u->document.len)
+        return PH_OK;
+    ph_whole w;
+    /* MD5 has no type at S3; its digest of digests is what the ETag shows. */
+    ph_ledger_whole(&u->ledger, u->options.alg == PH_ALG_MD5 ? PH_TYPE_COMPOSITE : u->type, &w);
+    ph_whole_digest(&w, &u->whole);
+    ph_buf_reset(&u->whole_text);
+    ph_whole_text(&w, &u->whole_text);
+    ph_buf_reset(&u->document);
+    ph_ledger_document(&u->ledger, &u->document);
+    int err = u->whole_text.err ? u->whole_text.err : u->document.err;
+    if (err != PH_OK)
+        ph_buf_reset(&u->document);
+    return err;
+}
+
+static int give_control(ph_upload *u, uint64_t now_ms, ph_operation op, ph_action *out)
+{
+    ph_call call = call_of(u, now_ms, op);
+    call.part_number_marker = u->list_marker;
+    int err = PH_OK;
+    if (op == PH_OP_COMPLETE) {
+        err = make_document(u);
+        call.text = ph_buf_view(&u->document);
+        call.checksum = &u->whole;
+    }
+    if (err == PH_OK)
+        err = ph_request_build(&call, &u->key, &u->built);
+    if (err != PH_OK)
+        return err;
+    start(u, &u->control, PH_ACTION_REQUEST, out);
+    fill_request(u, op, out);
+    if (op == PH_OP_COMPLETE)
+        fill_complete(u, out);
+    return PH_OK;
+}
+
+static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *out)
+{
+    ph_operation op = u->single ? PH_OP_PUT_OBJECT : PH_OP_UPLOAD_PART;
+    if (!ph_upload_is_presigned(u)) {
+        ph_call call = call_of(u, now_ms, op);
+        call.part_number = slot->part_number;
+        call.checksum = slot->digest.len ? &slot->digest : NULL;
+        if (ph_upload_signs_payload(u))
+            call.body_sha256 = u->options.alg == PH_ALG_SHA256 ? &slot->digest : &slot->sha256;
+        int err = ph_request_build(&call, &u->key, &u->built);
+        if (err != PH_OK)
+            return err;
+    }
+    start(u, &slot->attempt, PH_ACTION_REQUEST, out);
+    ph_upload_set_part(u, slot, PH_PART_SENDING);
+    fill_request(u, op, out);
+    ph_request *r = &out->u.request;
+    r->from_file = true;
+    r->offset = ph_ledger_offset(&u->ledger, slot->part_number);
+    r->length = ph_ledger_length(&u->ledger, slot->part_number);
+    r->part_number = u->single ? 0 : slot->part_number;
+    r->stall_ms = 30 * SECOND;
+    r->answer_ms = 120 * SECOND;
+    return PH_OK;
+}
+
+static void give_part_hash(ph_upload *u, ph_slot *slot, ph_action *out)
+{
+    start(u, &slot->attempt, PH_ACTION_HASH, out);
+    slot->attempt.tries--; /* only requests count */
+    ph_upload_set_part(u, slot, PH_PART_HASHING);
+    bool sign = ph_upload_signs_payload(u) && u->options.alg != PH_ALG_SHA256;
+    out->u.hash = (ph_hash_job){.offset = ph_ledger_offset(&u->ledger, slot->part_number),
+                                .length = ph_ledger_length(&u->ledger, slot->part_number),
+                                .part_number = slot->part_number,
+                                .alg = {u->options.alg, sign ? PH_ALG_SHA256 : PH_ALG_NONE}};
+}
+
+/* ---- Parts ---- */
+
+static uint32_t count_slots(const ph_upload *u, ph_part_state state)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        n += u->slots[i].part_number && u->slots[i].state == state;
+    return n;
+}
+
+static uint32_t used_slots(const ph_upload *u)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        n += u->slots[i].part_number != 0;
+    return n;
+}
+
+static uint32_t limit_now(const ph_upload *u)
+{
+    return u->limit < 1 ? 1 : (uint32_t)u->limit;
+}
+
+static ph_slot *lowest(ph_upload *u, ph_part_state state)
+{
+    ph_slot *found = NULL;
+    for (size_t i = 0; i < PH_SLOTS; i++) {
+        ph_slot *s = &u->slots[i];
+        if (s->part_number && s->state == state &&
+            (!found || s->part_number < found->part_number))
+            found = s;
+    }
+    return found;
+}
+
+/* Put the next part of the file into a free slot, hashed already where that is known. */
+static bool open_slot(ph_upload *u)
+{
+    if (u->next_part > u->ledger.plan.part_count || used_slots(u) >= limit_now(u) + PH_HASH_AHEAD)
+        return false;
+    ph_slot *slot = NULL;
+    for (size_t i = 0; !slot && i < PH_SLOTS; i++)
+        if (!u->slots[i].part_number)
+            slot = &u->slots[i];
+    if (!slot)
+        return false;
+    *slot = (ph_slot){.part_number = u->next_part++};
+    bool sign = ph_upload_signs_payload(u);
+    if (u->options.alg == PH_ALG_NONE && !sign) {
+        slot->hashed = true;
+    } else if (u->single && u->file_digest.len && (!sign || u->options.alg == PH_ALG_SHA256)) {
+        slot->digest = u->file_digest;
+        slot->hashed = true;
+    }
+    slot->state = slot->hashed ? PH_PART_READY : PH_PART_TODO;
+    return true;
+}
+
+static void wake_slots(ph_upload *u, uint64_t now_ms)
+{
+    for (size_t i = 0; i < PH_SLOTS; i++) {
+        ph_slot *s = &u->slots[i];
+        if (s->part_number && s->state == PH_PART_BACKOFF && s->attempt.at_ms <= now_ms)
+            ph_upload_set_part(u, s, s->hashed ? PH_PART_READY : PH_PART_TODO);
+    }
+}
+
+/* Returns whether an action was given, or an error. */
+static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, ph_action *out)
+{
+    while (open_slot(u))
+        ;
+    ph_slot *slot = lowest(u, PH_PART_READY);
+    uint32_t in_flight = count_slots(u, PH_PART_SENDING);
+    *given = true;
+    if (slot && may_send && !u->offline && !u->creds_refused && in_flight < limit_now(u))
+        return give_part(u, now_ms, slot, out);
+    slot = lowest(u, PH_PART_TODO);
+    if (slot && count_slots(u, PH_PART_HASHING) < HASHES_AT_ONCE) {
+        give_part_hash(u, slot, out);
+        return PH_OK;
+    }
+    *given = false;
+    return PH_OK;
+}
+
+/* ---- Waiting ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The next moment at which a step could do more than now, if nothing happens before. */
+static uint64_t next_moment(const ph_upload *u, uint64_t now_ms)
+{
+    uint64_t at = UINT64_MAX;
+    bool aborting = u->state == PH_STATE_ABORTING;
+    if (u->paused && !aborting)
+        return at;
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        if (u->slots[i].part_number && u->slots[i].state == PH_PART_BACKOFF)
+            at = sooner(at, u->slots[i].attempt.at_ms);
+    if (!u->offline && !u->control.id && u->control.at_ms > now_ms)
+        at = sooner(at, u->control.at_ms);
+    if (!u->ask.id && !aborting) {
+        if (u->ask.at_ms > now_ms)
+            at = sooner(at, u->ask.at_ms);
+        else if (u->renew_ms != UINT64_MAX)
+            at = sooner(at, u->renew_ms - (uint64_t)u->clock_offset_ms);
+    }
+    return at;
+}
+
+/* Returns whether an action was given, or an error. */
+static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, ph_action *out)
+{
+    ph_why why;
+    ph_operation control = ph_upload_control(u);
+    bool aborting = u->state == PH_STATE_ABORTING;
+    *given = false;
+    if (u->paused && !aborting)
+        return PH_OK;
+    if (wants_file_hash(u) && !u->file_hash.id) {
+        give_file_hash(u, out);
+        *given = true;
+        return PH_OK;
+    }
+    if (!u->offline && needs_grant(u, now_ms, &why)) {
+        give_ask(u, why, out);
+        *given = true;
+        return PH_OK;
+    }
+    if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms &&
+        !u->creds_refused && (!u->offline || aborting)) {
+        *given = true;
+        return give_control(u, now_ms, control, out);
+    }
+    if (u->state == PH_STATE_SENDING)
+        return give_sending(u, now_ms, may_send, given, out);
+    return PH_OK;
+}
+
+/* see parthaul.h */
+int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!u->paused && u->state == PH_STATE_SENDING)
+        wake_slots(u, now_ms);
+    if (give_queued(u, out))
+        return PH_OK;
+    if (u->state == PH_STATE_DONE) {
+        give_receipt(u, out);
+        return PH_OK;
+    }
+    if (u->state == PH_STATE_FAILED) {
+        out->kind = PH_ACTION_FAILED;
+        out->u.failure = u->failure;
+        return PH_OK;
+    }
+    ph_built_clear(&u->built);
+    bool given;
+    int err = give_work(u, now_ms, may_send, &given, out);
+    if (err == PH_OK && !given) {
+        out->kind = PH_ACTION_WAIT;
+        out->u.until_ms = next_moment(u, now_ms);
+    }
+    return err;
+}
+
+/* see parthaul.h */
+void ph_upload_progress(const ph_upload *u, ph_progress *out)
+{
+    *out = (ph_progress){.state = u->state,
+                         .paused = u->paused,
+                         .size = u->options.size,
+                         .stored = u->ledger.stored_bytes,
+                         .part_count = u->ledger.plan.part_count,
+                         .parts_stored = u->ledger.stored};
+    out->sent = out->stored;
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        if (u->slots[i].part_number && u->slots[i].state == PH_PART_SENDING) {
+            out->sent += u->slots[i].sent;
+            out->in_flight++;
+        }
+}

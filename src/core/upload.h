@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * upload - one file on its way: the state of the engine. upload.c says what to do next
+ * (ph_upload_step), events.c takes in what came of it (ph_upload_report). The tables of states
+ * stand in ../README.md.
+ */
+#ifndef PH_UPLOAD_H
+#define PH_UPLOAD_H
+
+#include "err.h"
+#include "part.h"
+#include "retry.h"
+
+#define PH_CONCURRENCY_MAX 32u
+#define PH_HASH_AHEAD 2u /* parts that are hashed before a connection is free for them */
+#define PH_SLOTS (PH_CONCURRENCY_MAX + PH_HASH_AHEAD)
+#define PH_QUEUE 256u /* notices and cancellations that wait to be given out */
+
+/* One thing that is asked of the world, and asked again when it fails. */
+typedef struct ph_attempt {
+    uint32_t id;           /* of the action under way; 0: none */
+    uint32_t tries;        /* begun so far */
+    uint64_t at_ms;        /* not before */
+    uint32_t creds_serial; /* with which credentials and clock it was signed: an answer to an */
+    uint32_t clock_serial; /* outdated signature says nothing about the present one */
+    bool maybe_done;       /* an earlier try may have succeeded, its answer is lost */
+} ph_attempt;
+
+/* A part under way. */
+typedef struct ph_slot {
+    uint32_t part_number; /* 0: the slot is free */
+    ph_part_state state;
+    ph_attempt attempt;
+    ph_digest digest;     /* of the upload's algorithm; kept over retries */
+    ph_digest sha256;     /* for the signature, where payloads are signed */
+    bool hashed;
+    uint32_t bad_digests; /* how often S3 got other bytes */
+    uint64_t sent;
+} ph_slot;
+
+struct ph_upload {
+    ph_upload_options options; /* texts are copies */
+    ph_header *metadata;
+    ph_state state;
+    bool paused;
+    bool offline;
+    uint64_t random;
+    uint32_t next_id;
+
+    /* what was granted */
+    ph_grant grant; /* presigned URL and headers; its texts override the options' target */
+    ph_endpoint endpoint;
+    ph_sigv4_key key;
+    bool creds_refused;
+    uint32_t creds_serial;
+    uint32_t refusals; /* since the last success */
+    uint64_t renew_ms;
+    ph_attempt ask;
+    ph_attempt file_hash; /* of the whole file, before the first ask */
+    ph_digest file_digest;
+
+    /* what the world is like */
+    int64_t clock_offset_ms; /* true time = now + this */
+    uint32_t clock_serial;
+    uint32_t clock_fixes; /* asked for by S3 */
+    bool region_fixed;
+    bool warned_etag;
+    double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
+
+    /* the object */
+    bool single; /* one PutObject */
+    ph_checksum_type type;
+    ph_ledger ledger;
+    uint32_t next_part;
+    ph_slot slots[PH_SLOTS];
+    ph_attempt control; /* the request that the state stands for */
+    uint32_t list_marker;
+    int doubt; /* CHECKING: what S3 said when an earlier answer was lost */
+    ph_str upload_id;
+    ph_buf document;
+    ph_digest whole;
+    ph_buf whole_text;
+
+    /* the end */
+    ph_str etag;
+    ph_str version_id;
+    ph_verified verified;
+    ph_failure failure;
+    uint32_t retries;
+
+    /* what waits to be given out */
+    ph_notice notices[PH_QUEUE];
+    uint32_t notice_first, notice_count;
+    uint32_t cancels[PH_QUEUE];
+    uint32_t cancel_count;
+    ph_built built;    /* of the last REQUEST action */
+};
+
+/* ---- Shared by upload.c and events.c ---------------------------------------------------------- */
+
+bool ph_upload_is_over(const ph_upload *u);
+uint64_t ph_upload_true_ms(const ph_upload *u, uint64_t now_ms);
+
+/* The operation that the present state sends; PH_OP_NONE in SENDING and where nothing is sent. */
+ph_operation ph_upload_control(const ph_upload *u);
+
+/* Are SHA-256s of bodies part of the signatures? */
+bool ph_upload_signs_payload(const ph_upload *u);
+bool ph_upload_is_presigned(const ph_upload *u);
+
+void ph_upload_enter(ph_upload *u, ph_state state);
+void ph_upload_set_part(ph_upload *u, ph_slot *slot, ph_part_state state);
+void ph_upload_note(ph_upload *u, const ph_notice *notice);
+void ph_upload_warn(ph_upload *u, const char *message);
+
+/* Give up what is under way; slots go back to where they can start again. */
+void ph_upload_cancel_parts(ph_upload *u);
+void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);
+
+/*
+ * End the upload as failed: first what is under way is cancelled, then S3 is told to forget the
+ * parts. `reply` may be NULL. Later failures change nothing.
+ */
+void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
+                    const ph_reply *reply);
+
+/* Begin the work once credentials are there. Errors: those of ph_endpoint_make and NOMEM. */
+int ph_upload_begin(ph_upload *u);
+
+/* Find the endpoint anew, for a region that was learned. The old one is the caller's to clear. */
+int ph_upload_locate(ph_upload *u);
+
+#endif
