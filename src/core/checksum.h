@@ -21,7 +21,7 @@ typedef struct ph_alg_info {
     bool composite;
 } ph_alg_info;
 
-/* The row of an algorithm; the row of PH_ALG_NONE has len 0 and NULL texts. */
+/* The row of an algorithm; that of PH_ALG_NONE is called "NONE", has len 0 and no header. */
 const ph_alg_info *ph_alg_row(ph_alg alg);
 
 /*
@@ -36,7 +36,10 @@ const char *ph_checksum_type_name(ph_checksum_type type); /* "FULL_OBJECT", "COM
 /* Add the digest in base64; nothing for an empty one. */
 void ph_digest_base64(ph_buf *b, const ph_digest *d);
 
-/* Read base64 of exactly the algorithm's length. Errors: PH_ERR_BAD_ENCODING. */
+/*
+ * Read base64 of exactly the algorithm's length; `out` is empty when it is anything else.
+ * Errors: PH_ERR_BAD_ENCODING.
+ */
 int ph_digest_parse(ph_alg alg, ph_str base64, ph_digest *out);
 
 bool ph_digest_equal(const ph_digest *a, const ph_digest *b);
