@@ -125,7 +125,7 @@ export class Engine {
 
     /** @param {number} upload @returns {EngineProgress} */
     progress(upload) {
-        return this.#take(this.#wasm.ph_progress(upload));
+        return this.#take(this.#wasm.ph_progress_of(upload));
     }
 
     /**

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The border: the engine's actions, events and options as JSON. See README.md beside this file for
+ * the texts and the memory rules. It decides nothing. The only file with state of its own (the
+ * staging buffer and the last text), since an instance of the module is one world.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checksum.h"
+#include "core/creds.h"
+#include "core/crypto.h"
+#include "core/json.h"
+#include "core/json_out.h"
+#include "core/request.h"
+#include "core/str.h"
+
+#define STAGE_SIZE (256u << 10)
+#define OUT_MAX (16u << 20)
+#define MAX_HEADERS 64
+#define MAX_METADATA 24
+
+typedef struct digests {
+    ph_hash hash[2];
+} digests;
+
+static _Alignas(64) unsigned char stage[STAGE_SIZE];
+static ph_buf out_text;
+
+static const char *const states[] = {"new",        "creating", "sending",  "listing", "completing",
+                                     "checking",   "aborting", "done",     "failed"};
+static const char *const part_states[] = {"todo",    "hashing", "ready",
+                                          "sending", "backoff", "sent"};
+static const char *const notice_kinds[] = {"state", "part", "retry", "warning"};
+static const char *const whys[] = {"first", "expiring", "refused"};
+
+/* ---- Memory ----------------------------------------------------------------------------------- */
+
+/* A text carries its length before it, so that it can be wiped when it is released. */
+typedef union prefix {
+    size_t len;
+    max_align_t align;
+} prefix;
+
+void *ph_alloc(size_t len)
+{
+    prefix *p = len < OUT_MAX ? malloc(sizeof *p + len) : NULL;
+    if (!p)
+        return NULL;
+    p->len = len;
+    return p + 1;
+}
+
+void ph_release(void *text)
+{
+    if (!text)
+        return;
+    prefix *p = (prefix *)text - 1;
+    ph_wipe(text, p->len);
+    free(p);
+}
+
+void *ph_stage(void)
+{
+    return stage;
+}
+
+size_t ph_stage_size(void)
+{
+    return sizeof stage;
+}
+
+const char *ph_out(void)
+{
+    return out_text.ptr;
+}
+
+static ph_buf *begin_out(void)
+{
+    if (out_text.limit == 0)
+        ph_buf_init(&out_text, OUT_MAX);
+    ph_buf_reset(&out_text);
+    return &out_text;
+}
+
+static int end_out(void)
+{
+    return out_text.err ? out_text.err : (int)out_text.len;
+}
+
+/* ---- Constants ---------------------------------------------------------------------------------- */
+
+static void add_names(ph_buf *b, const char *name, const char *const *list, size_t count)
+{
+    ph_json_open_array(b, name);
+    for (size_t i = 0; i < count; i++)
+        ph_json_add_cstr(b, NULL, list[i]);
+    ph_json_close_array(b);
+}
+
+static void add_errors(ph_buf *b)
+{
+    static const struct {
+        const char *name;
+        int number;
+        const char *text;
+        const char *retry;
+    } errors[] = {
+#define X(name, number, sentence, retry) {#name, number, sentence, #retry},
+#include "core/errors.def"
+#undef X
+    };
+    ph_json_open_array(b, "errors");
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        ph_json_open(b, NULL);
+        ph_json_add_cstr(b, "name", errors[i].name);
+        ph_json_add_int(b, "number", errors[i].number);
+        ph_json_add_cstr(b, "text", errors[i].text);
+        ph_json_add_cstr(b, "retry", errors[i].retry);
+        ph_json_close(b);
+    }
+    ph_json_close_array(b);
+}
+
+int ph_tables(void)
+{
+    ph_buf *b = begin_out();
+    ph_json_open(b, NULL);
+    ph_json_add_cstr(b, "version", PH_VERSION);
+    add_errors(b);
+    add_names(b, "states", states, sizeof states / sizeof states[0]);
+    add_names(b, "partStates", part_states, sizeof part_states / sizeof part_states[0]);
+    ph_json_open_array(b, "algorithms");
+    for (int alg = 1; alg < PH_ALG_COUNT; alg++) {
+        ph_json_open(b, NULL);
+        ph_json_add_cstr(b, "name", ph_alg_name((ph_alg)alg));
+        ph_json_add_int(b, "number", alg);
+        ph_json_close(b);
+    }
+    ph_json_close_array(b);
+    ph_json_open(b, "limits");
+    ph_json_add_u64(b, "partMaxCount", PH_PART_MAX_COUNT);
+    ph_json_add_u64(b, "partMinSize", PH_PART_MIN_SIZE);
+    ph_json_add_u64(b, "partMaxSize", PH_PART_MAX_SIZE);
+    ph_json_add_u64(b, "partDefaultSize", PH_PART_DEFAULT_SIZE);
+    ph_json_add_u64(b, "objectMaxSize", PH_OBJECT_MAX_SIZE);
+    ph_json_close(b);
+    ph_json_close(b);
+    return end_out();
+}
+
+/* ---- Options ------------------------------------------------------------------------------------ */
+
+static uint64_t number(const ph_json *doc, const char *name)
+{
+    uint64_t n = 0;
+    ph_json_u64(ph_json_member(doc, name), &n);
+    return n;
+}
+
+/* Find a text in a list; `fallback` where the member is missing, -1 where it is none of them. */
+static int choice(ph_str text, const char *const *list, int count, int fallback)
+{
+    if (!text.ptr)
+        return fallback;
+    for (int i = 0; i < count; i++)
+        if (ph_str_equal_nocase(text, ph_str_from(list[i])))
+            return i;
+    return -1;
+}
+
+static int read_object(const ph_json *doc, ph_upload_options *o, ph_header *metadata)
+{
+    for (const ph_json *p = ph_json_first(ph_json_member(doc, "object")); p; p = ph_json_next(p)) {
+        ph_property property = ph_property_by_option(ph_json_name(p));
+        if (property == PH_PROP_COUNT || !ph_json_text(p).ptr)
+            return PH_ERR_BAD_ARG;
+        o->object.property[property] = ph_json_text(p);
+    }
+    const ph_json *m = ph_json_first(ph_json_member(doc, "metadata"));
+    for (; m; m = ph_json_next(m)) {
+        if (o->object.metadata_count == MAX_METADATA || !ph_json_text(m).ptr)
+            return PH_ERR_BAD_HEADER;
+        metadata[o->object.metadata_count++] = (ph_header){ph_json_name(m), ph_json_text(m)};
+    }
+    o->object.metadata = metadata;
+    o->object.overwrite = ph_json_is_true(ph_json_member(doc, "overwrite"));
+    return PH_OK;
+}
+
+static int read_choices(const ph_json *doc, ph_upload_options *o)
+{
+    static const char *const addressings[] = {"auto", "virtual", "path"};
+    static const char *const types[] = {"NONE", "FULL_OBJECT", "COMPOSITE"};
+    static const char *const payloads[] = {"auto", "unsigned", "signed"};
+    int addressing = choice(ph_json_member_text(doc, "addressing"), addressings, 3, 0);
+    int type = choice(ph_json_member_text(doc, "checksumType"), types, 3, 0);
+    int payload = choice(ph_json_member_text(doc, "payload"), payloads, 3, 0);
+    if (addressing < 0 || type < 0 || payload < 0)
+        return PH_ERR_BAD_ARG;
+    o->target.addressing = (ph_addressing)addressing;
+    o->type = (ph_checksum_type)type;
+    o->payload = (ph_payload)payload;
+    ph_str alg = ph_json_member_text(doc, "checksum");
+    o->alg = alg.ptr ? ph_alg_by_name(alg) : PH_ALG_CRC64NVME;
+    if (o->alg == PH_ALG_NONE && !ph_str_equal_nocase(alg, PH_STR("NONE")))
+        return PH_ERR_BAD_ALGORITHM;
+    return PH_OK;
+}
+
+static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
+{
+    ph_header metadata[MAX_METADATA];
+    ph_upload_options o = {
+        .target = {.bucket = ph_json_member_text(doc, "bucket"),
+                   .key = ph_json_member_text(doc, "key"),
+                   .region = ph_json_member_text(doc, "region"),
+                   .endpoint = ph_json_member_text(doc, "endpoint"),
+                   .dualstack = ph_json_is_true(ph_json_member(doc, "dualstack")),
+                   .accelerate = ph_json_is_true(ph_json_member(doc, "accelerate"))},
+        .part_size = number(doc, "partSize"),
+        .name = ph_json_member_text(doc, "name"),
+        .concurrency = (uint32_t)number(doc, "concurrency"),
+        .tries = (uint32_t)number(doc, "tries"),
+        .presign_limit = number(doc, "presignLimit"),
+        .seed = number(doc, "seed"),
+        .credentials = ph_json_member_text(doc, "credentials"),
+    };
+    if (!ph_json_u64(ph_json_member(doc, "size"), &o.size))
+        return PH_ERR_BAD_ARG;
+    int err = read_choices(doc, &o);
+    if (err == PH_OK)
+        err = read_object(doc, &o, metadata);
+    return err == PH_OK ? ph_upload_new(&o, now_ms, out) : err;
+}
+
+intptr_t ph_open(const char *text, size_t len, double now_ms)
+{
+    ph_json *doc;
+    int err = ph_json_parse((ph_str){text, len}, &doc);
+    if (err != PH_OK)
+        return err;
+    ph_upload *u = NULL;
+    err = open_upload(doc, (uint64_t)now_ms, &u);
+    ph_json_free(doc);
+    return err == PH_OK ? (intptr_t)u : err;
+}
+
+void ph_close(ph_upload *u)
+{
+    ph_upload_free(u);
+}
+
+/* ---- Actions ------------------------------------------------------------------------------------ */
+
+static void add_request(ph_buf *b, const ph_request *r)
+{
+    ph_json_open(b, "request");
+    ph_json_add_cstr(b, "method", ph_method_name(r->method));
+    ph_json_add_cstr(b, "operation", r->operation);
+    ph_json_add_text(b, "url", r->url);
+    ph_json_open_array(b, "headers");
+    for (size_t i = 0; i < r->header_count; i++) {
+        ph_json_open_array(b, NULL);
+        ph_json_add_text(b, NULL, r->headers[i].name);
+        ph_json_add_text(b, NULL, r->headers[i].value.ptr ? r->headers[i].value : PH_STR(""));
+        ph_json_close_array(b);
+    }
+    ph_json_close_array(b);
+    if (r->from_file) {
+        ph_json_open(b, "file");
+        ph_json_add_u64(b, "offset", r->offset);
+        ph_json_add_u64(b, "length", r->length);
+        ph_json_close(b);
+    } else {
+        ph_json_add_text(b, "text", r->text);
+    }
+    if (r->part_number)
+        ph_json_add_u64(b, "partNumber", r->part_number);
+    ph_json_add_u64(b, "stallMs", r->stall_ms);
+    ph_json_add_u64(b, "answerMs", r->answer_ms);
+    ph_json_close(b);
+}
+
+static void add_hash(ph_buf *b, const ph_hash_job *h)
+{
+    ph_json_open(b, "hash");
+    ph_json_add_u64(b, "offset", h->offset);
+    ph_json_add_u64(b, "length", h->length);
+    if (h->part_number)
+        ph_json_add_u64(b, "partNumber", h->part_number);
+    ph_json_open_array(b, "algorithms");
+    ph_json_add_int(b, NULL, h->alg[0]);
+    ph_json_add_int(b, NULL, h->alg[1]);
+    ph_json_close_array(b);
+    ph_json_close(b);
+}
+
+static void add_digest_text(ph_buf *b, const char *name, const ph_digest *d)
+{
+    ph_buf text;
+    ph_buf_init(&text, 64);
+    ph_digest_base64(&text, d);
+    ph_json_add_text(b, name, text.len ? ph_buf_view(&text) : PH_STR(""));
+    if (text.err)
+        b->err = text.err;
+    ph_buf_clear(&text);
+}
+
+static void add_ask(ph_buf *b, const ph_ask *a)
+{
+    ph_json_open(b, "ask");
+    ph_json_add_cstr(b, "why", whys[a->why]);
+    ph_json_add_text(b, "name", a->name);
+    ph_json_add_text(b, "contentType", a->content_type);
+    ph_json_add_u64(b, "size", a->size);
+    if (a->checksum.len) {
+        ph_json_open(b, "checksum");
+        ph_json_add_cstr(b, "algorithm", ph_alg_name(a->checksum.alg));
+        add_digest_text(b, "value", &a->checksum);
+        ph_json_close(b);
+    }
+    ph_json_add_text(b, "key", a->key);
+    ph_json_close(b);
+}
+
+static void add_notice(ph_buf *b, const ph_notice *n)
+{
+    ph_json_open(b, "notice");
+    ph_json_add_cstr(b, "kind", notice_kinds[n->kind]);
+    ph_json_add_cstr(b, "state", states[n->state]);
+    ph_json_add_bool(b, "paused", n->paused);
+    if (n->part_number)
+        ph_json_add_u64(b, "partNumber", n->part_number);
+    if (n->kind == PH_NOTICE_PART)
+        ph_json_add_cstr(b, "partState", part_states[n->part_state]);
+    if (n->kind == PH_NOTICE_RETRY) {
+        ph_json_add_cstr(b, "code", ph_err_name(n->err));
+        ph_json_add_u64(b, "untilMs", n->until_ms);
+    }
+    ph_json_add_cstr(b, "message", n->message);
+    ph_json_close(b);
+}
+
+static void add_action(ph_buf *b, const ph_action *a)
+{
+    static const char *const kinds[] = {"request", "cancel", "hash", "credentials",
+                                        "notice",  "wait",   "done", "failed"};
+    ph_json_open(b, NULL);
+    ph_json_add_cstr(b, "kind", kinds[a->kind]);
+    if (a->id)
+        ph_json_add_u64(b, "id", a->id);
+    switch (a->kind) {
+    case PH_ACTION_REQUEST:
+        add_request(b, &a->u.request);
+        break;
+    case PH_ACTION_HASH:
+        add_hash(b, &a->u.hash);
+        break;
+    case PH_ACTION_CREDENTIALS:
+        add_ask(b, &a->u.ask);
+        break;
+    case PH_ACTION_NOTICE:
+        add_notice(b, &a->u.notice);
+        break;
+    case PH_ACTION_WAIT:
+        if (a->u.until_ms != UINT64_MAX)
+            ph_json_add_u64(b, "untilMs", a->u.until_ms);
+        break;
+    case PH_ACTION_DONE:
+        ph_json_open(b, "receipt");
+        ph_json_add_receipt(b, &a->u.receipt);
+        ph_json_close(b);
+        break;
+    case PH_ACTION_FAILED:
+        ph_json_open(b, "failure");
+        ph_json_add_failure(b, &a->u.failure);
+        ph_json_close(b);
+        break;
+    case PH_ACTION_CANCEL:
+        break;
+    }
+    ph_json_close(b);
+}
+
+int ph_step(ph_upload *u, double now_ms, int may_send)
+{
+    ph_action a;
+    int err = ph_upload_step(u, (uint64_t)now_ms, may_send != 0, &a);
+    if (err != PH_OK)
+        return err;
+    add_action(begin_out(), &a);
+    return end_out();
+}
+
+int ph_progress_of(const ph_upload *u)
+{
+    ph_progress p;
+    ph_upload_progress(u, &p);
+    ph_buf *b = begin_out();
+    ph_json_open(b, NULL);
+    ph_json_add_cstr(b, "state", states[p.state]);
+    ph_json_add_bool(b, "paused", p.paused);
+    ph_json_add_u64(b, "size", p.size);
+    ph_json_add_u64(b, "sent", p.sent);
+    ph_json_add_u64(b, "stored", p.stored);
+    ph_json_add_u64(b, "partCount", p.part_count);
+    ph_json_add_u64(b, "partsStored", p.parts_stored);
+    ph_json_add_u64(b, "inFlight", p.in_flight);
+    ph_json_close(b);
+    return end_out();
+}
+
+/* ---- Events ------------------------------------------------------------------------------------- */
+
+static int error_by_name(ph_str name)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } errors[] = {
+#define X(name, number, sentence, retry) {#name, number},
+#include "core/errors.def"
+#undef X
+    };
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (ph_str_equal(name, ph_str_from(errors[i].name)))
+            return errors[i].number;
+    return PH_OK;
+}
+
+static size_t read_headers(const ph_json *list, ph_header headers[MAX_HEADERS])
+{
+    size_t count = 0;
+    for (const ph_json *h = ph_json_first(list); h && count < MAX_HEADERS; h = ph_json_next(h)) {
+        const ph_json *name = ph_json_first(h);
+        const ph_json *value = name ? ph_json_next(name) : NULL;
+        if (ph_json_text(name).ptr && ph_json_text(value).ptr)
+            headers[count++] = (ph_header){ph_json_text(name), ph_json_text(value)};
+    }
+    return count;
+}
+
+static int read_digests(const ph_json *list, ph_event *e)
+{
+    size_t i = 0;
+    for (const ph_json *d = ph_json_first(list); d && i < 2; d = ph_json_next(d), i++) {
+        ph_str text = ph_json_text(d);
+        if (!text.len)
+            continue;
+        /* "ALGORITHM:base64", as ph_hash_close writes it */
+        ph_str name = ph_str_cut(&text, ':');
+        int err = ph_digest_parse(ph_alg_by_name(name), text, &e->digest[i]);
+        if (err != PH_OK)
+            return err;
+    }
+    return PH_OK;
+}
+
+static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
+{
+    static const char *const kinds[] = {"response", "failed", "sent",  "hashed",
+                                        "unreadable", "granted", "denied", "pause",
+                                        "resume",   "abort",  "offline", "online"};
+    ph_header headers[MAX_HEADERS];
+    int kind = choice(ph_json_member_text(doc, "kind"), kinds, PH_EVENT_ONLINE + 1, -1);
+    if (kind < 0)
+        return PH_ERR_BAD_ARG;
+    ph_event e = {.kind = (ph_event_kind)kind,
+                  .id = (uint32_t)number(doc, "id"),
+                  .err = error_by_name(ph_json_member_text(doc, "code")),
+                  .status = (int)number(doc, "status"),
+                  .headers = headers,
+                  .header_count = read_headers(ph_json_member(doc, "headers"), headers),
+                  .bytes = number(doc, "bytes")};
+    bool needs_err = e.kind == PH_EVENT_FAILED || e.kind == PH_EVENT_UNREADABLE ||
+                     e.kind == PH_EVENT_DENIED;
+    if (needs_err && e.err == PH_OK)
+        return PH_ERR_BAD_ARG;
+    e.body = ph_json_member_text(doc, e.kind == PH_EVENT_GRANTED  ? "document"
+                                      : e.kind == PH_EVENT_DENIED ? "message"
+                                                                  : "body");
+    int err = read_digests(ph_json_member(doc, "digests"), &e);
+    return err == PH_OK ? ph_upload_report(u, now_ms, &e) : err;
+}
+
+int ph_report(ph_upload *u, double now_ms, const char *text, size_t len)
+{
+    ph_json *doc;
+    int err = ph_json_parse((ph_str){text, len}, &doc);
+    if (err != PH_OK)
+        return err;
+    err = report(u, (uint64_t)now_ms, doc);
+    ph_json_free(doc);
+    return err;
+}
+
+/* ---- Digests ------------------------------------------------------------------------------------ */
+
+intptr_t ph_hash_open(int first, int second)
+{
+    if (first < 0 || first >= PH_ALG_COUNT || second < 0 || second >= PH_ALG_COUNT)
+        return PH_ERR_BAD_ALGORITHM;
+    digests *d = malloc(sizeof *d);
+    if (!d)
+        return PH_ERR_NOMEM;
+    ph_hash_init(&d->hash[0], (ph_alg)first);
+    ph_hash_init(&d->hash[1], (ph_alg)second);
+    return (intptr_t)d;
+}
+
+int ph_hash_feed(digests *d, size_t len)
+{
+    if (len > sizeof stage)
+        return PH_ERR_BAD_ARG;
+    for (int i = 0; i < 2; i++)
+        if (d->hash[i].alg != PH_ALG_NONE)
+            ph_hash_update(&d->hash[i], stage, len);
+    return PH_OK;
+}
+
+/* The name goes with the value, so that a digest cannot be taken for one of another algorithm. */
+int ph_hash_close(digests *d)
+{
+    ph_buf *b = begin_out();
+    ph_json_open_array(b, NULL);
+    for (int i = 0; i < 2; i++) {
+        ph_digest digest;
+        ph_buf text;
+        ph_hash_digest(&d->hash[i], &digest);
+        ph_buf_init(&text, 96);
+        if (digest.len) {
+            ph_buf_cstr(&text, ph_alg_name(digest.alg));
+            ph_buf_char(&text, ':');
+            ph_digest_base64(&text, &digest);
+        }
+        ph_json_add_text(b, NULL, text.len ? ph_buf_view(&text) : PH_STR(""));
+        if (text.err)
+            b->err = text.err;
+        ph_buf_clear(&text);
+    }
+    ph_json_close_array(b);
+    free(d);
+    return end_out();
+}
