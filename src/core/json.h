@@ -10,8 +10,9 @@
 typedef struct ph_json ph_json; /* a value; owned by its document */
 
 /*
- * Parse one document of at most 1 MiB, 32 levels and nothing but white space behind it. Member
- * names that occur twice are refused, since readers disagree on which one counts.
+ * Parse one document of at most 1 MiB, 32 levels, 256 members in an object and nothing but white
+ * space around it. Refused too is what readers disagree on: member names that occur twice, \u0000,
+ * lone surrogates, what is no UTF-8.
  * Errors: PH_ERR_BAD_JSON, PH_ERR_TOO_LONG, PH_ERR_NOMEM.
  */
 int ph_json_parse(ph_str text, ph_json **out);
@@ -35,7 +36,7 @@ ph_str ph_json_text(const ph_json *value);
 /* The text of the member `name`, in short. */
 ph_str ph_json_member_text(const ph_json *value, const char *name);
 
-/* A whole number from 0 to 2^53; false when `value` is NULL or anything else. */
+/* A whole number from 0 to 2^53 - 1; false when `value` is NULL or anything else. */
 bool ph_json_u64(const ph_json *value, uint64_t *out);
 
 bool ph_json_is_object(const ph_json *value);
