@@ -94,6 +94,7 @@ function signedIn(name) {
     element('sign-in').hidden = !!name;
     element('signed-in').hidden = !name;
     element('who').textContent = name;
+    element('hint').hidden = !!name;
 }
 
 element('sign-in').addEventListener('submit', async (/** @type {Event} */ event) => {
@@ -337,7 +338,7 @@ function fill(details, receipt) {
         'Version id': receipt.versionId,
         Size: `${count.format(receipt.size)} bytes`,
         ETag: receipt.etag ?? 'hidden by the server',
-        Parts: receipt.partCount ? `${receipt.partCount} of ${size(receipt.partSize)}` : 'one request',
+        Parts: receipt.partCount ? `${receipt.partCount} × ${receipt.partSize / 2 ** 20} MiB` : 'one request',
         Checksum: receipt.checksum && `${receipt.checksum} (${receipt.algorithm}, ${receipt.type})`,
         'Sent again': receipt.retries ? `${receipt.retries} requests` : undefined,
     };
@@ -360,7 +361,7 @@ function fill(details, receipt) {
 
 // ---- The picture of the parts ---------------------------------------------------------------------------
 
-const PICTURE_HEIGHT = 88;
+const PICTURE_HEIGHT = 104;
 
 /**
  * How big a cell is: a bar cut in pieces while they fit in one row, then a grid of squares that
@@ -372,7 +373,7 @@ function cells(parts, width) {
     let side = 13;
     const rows = () => Math.ceil(parts / Math.floor(width / side));
     while (side > 2 && rows() * side > PICTURE_HEIGHT) side--;
-    return { columns: Math.floor(width / side), width: side, height: side, gap: side > 3 ? 1 : 0.5 };
+    return { columns: Math.floor(width / side), width: side, height: side, gap: side > 2 ? 1 : 0 };
 }
 
 /** @param {HTMLCanvasElement} canvas @param {Uint8Array} parts @param {string[]} names */
@@ -414,6 +415,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 function overview() {
     let done = 0;
     let failed = 0;
+    let cancelled = 0;
     let paused = 0;
     let bytes = 0;
     let total = 0;
@@ -421,16 +423,18 @@ function overview() {
     for (const { upload } of rows) {
         const { progress, receipt, error, ended } = upload;
         if (receipt) done++;
-        if (error) failed++;
+        if (error?.code === 'ABORTED') cancelled++;
+        else if (error) failed++;
         if (error) continue;
         if (upload.paused) paused++;
         bytes += progress.bytes;
         total += progress.total;
         if (!ended && !upload.paused) speed += progress.speed;
     }
-    const running = rows.size - done - failed;
+    const running = rows.size - done - failed - cancelled;
     const words = [`${count.format(done)} of ${count.format(rows.size)} files done`];
-    if (failed) words.push(`${count.format(failed)} not`);
+    if (failed) words.push(`${count.format(failed)} failed`);
+    if (cancelled) words.push(`${count.format(cancelled)} cancelled`);
     if (total) words.push(`${size(bytes)} of ${size(total)}`);
     if (running && speed) words.push(`${size(speed)}/s`, time((total - bytes) / speed));
     element('overview').hidden = !rows.size;
@@ -438,7 +442,7 @@ function overview() {
     element('pause-all').hidden = running - paused < 1;
     element('resume-all').hidden = !paused;
     element('retry-all').hidden = !failed;
-    element('clear').hidden = !done && !failed;
+    element('clear').hidden = running === rows.size;
     document.title = running ? `${percent.format(total ? bytes / total : 0)} · Parthaul` : 'Parthaul';
 }
 
@@ -450,7 +454,7 @@ function onAll(id, action) {
 }
 onAll('pause-all', (row) => row.upload.ended || row.upload.pause());
 onAll('resume-all', (row) => row.upload.paused && row.upload.resume());
-onAll('retry-all', (row) => row.upload.error && row.start());
+onAll('retry-all', (row) => row.upload.error && row.upload.error.code !== 'ABORTED' && row.start());
 onAll('clear', (row) => row.upload.ended && row.remove());
 
 /** What ended since it was last said. @type {{name: string, how: string}[]} */

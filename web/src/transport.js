@@ -41,7 +41,9 @@ export async function viaFetch(request, body, controller) {
             body,
             mode: 'cors',
             credentials: 'omit',
-            cache: 'no-store',
+            // With no-store a browser sends "cache-control: no-cache", and S3 would keep that with the
+            // object. Only what could come out of a cache needs it.
+            cache: request.method === 'GET' || request.method === 'HEAD' ? 'no-store' : 'default',
             redirect: 'manual',
             referrerPolicy: 'no-referrer',
             signal: controller.signal,
