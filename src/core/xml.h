@@ -2,9 +2,10 @@
  *
  * xml - a pull tokenizer over one complete, bounded buffer. It knows what S3 and STS write:
  * elements, attributes (checked and skipped), text, entities, CDATA, comments, a declaration.
- * It refuses a DOCTYPE, processing instructions inside the document, more than 32 levels, unclosed
- * or crossed elements, and anything but white space before or behind the root element.
- * No allocation: tokens are views into the input.
+ * It refuses a DOCTYPE, processing instructions, more than 32 levels, unclosed or crossed elements,
+ * what is no UTF-8 or no character of XML, and anything but white space and comments before or
+ * behind the root element. White space may come even before the declaration: servers send it to
+ * keep the connection. No allocation: tokens are views into the input.
  */
 #ifndef PH_XML_H
 #define PH_XML_H
@@ -16,7 +17,7 @@
 typedef enum ph_xml_kind {
     PH_XML_OPEN,  /* name */
     PH_XML_CLOSE, /* name */
-    PH_XML_TEXT,  /* raw, still with entities; CDATA arrives with cdata set, nothing to decode */
+    PH_XML_TEXT,  /* raw, still with entities, also between elements; CDATA with cdata set */
     PH_XML_END,   /* the root element is closed and only white space followed */
 } ph_xml_kind;
 
@@ -33,8 +34,9 @@ typedef struct ph_xml {
     size_t pos;
     int err; /* sticky */
     unsigned depth;
-    bool closing;                      /* a self-closed element's CLOSE is still to be told */
-    ph_str open[PH_XML_MAX_DEPTH];     /* full names of the open elements */
+    bool rooted;                   /* the root element was opened */
+    bool closing;                  /* a self-closed element's CLOSE is still to be told */
+    ph_str open[PH_XML_MAX_DEPTH]; /* full names of the open elements */
 } ph_xml;
 
 void ph_xml_init(ph_xml *x, ph_str input);
