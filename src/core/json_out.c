@@ -100,10 +100,8 @@ void ph_json_add_receipt(ph_buf *b, const ph_receipt *r)
     ph_json_add_text(b, "versionId", r->version_id);
     ph_json_add_text(b, "uploadId", r->upload_id);
     ph_json_add_u64(b, "size", r->size);
-    if (r->part_count) {
-        ph_json_add_u64(b, "partSize", r->part_size);
-        ph_json_add_u64(b, "partCount", r->part_count);
-    }
+    ph_json_add_u64(b, "partSize", r->part_size);
+    ph_json_add_u64(b, "partCount", r->part_count); /* 0: one PutObject */
     if (r->alg != PH_ALG_NONE) {
         ph_json_add_cstr(b, "algorithm", ph_alg_name(r->alg));
         ph_json_add_cstr(b, "type", ph_checksum_type_name(r->type));
