@@ -37,21 +37,33 @@ static size_t larger(const ph_buf *b, size_t needed)
     return cap < needed ? needed : cap;
 }
 
-void ph_buf_reserve(ph_buf *b, size_t len)
+/* Move to a block of `cap` bytes and add `len` more there, which may lie in the old block. */
+static void move(ph_buf *b, size_t cap, const void *data, size_t len)
 {
-    if (b->err != PH_OK || len <= b->cap)
-        return;
-    char *ptr = len <= b->limit ? malloc(len) : NULL;
+    char *ptr = malloc(cap);
     if (!ptr) {
-        b->err = len <= b->limit ? PH_ERR_NOMEM : PH_ERR_TOO_LONG;
+        b->err = PH_ERR_NOMEM;
         return;
     }
     if (b->len > 0)
         memcpy(ptr, b->ptr, b->len);
+    if (len > 0)
+        memcpy(ptr + b->len, data, len);
     ph_wipe(b->ptr, b->cap);
     free(b->ptr);
     b->ptr = ptr;
-    b->cap = len;
+    b->cap = cap;
+    b->len += len;
+}
+
+void ph_buf_reserve(ph_buf *b, size_t len)
+{
+    if (b->err != PH_OK || len <= b->cap)
+        return;
+    if (len > b->limit)
+        b->err = PH_ERR_TOO_LONG;
+    else
+        move(b, len, NULL, 0);
 }
 
 void ph_buf_add(ph_buf *b, const void *data, size_t len)
@@ -60,27 +72,12 @@ void ph_buf_add(ph_buf *b, const void *data, size_t len)
         return;
     if (len > b->limit - b->len) {
         b->err = PH_ERR_TOO_LONG;
-        return;
-    }
-    if (len <= b->cap - b->len) {
+    } else if (len > b->cap - b->len) {
+        move(b, larger(b, b->len + len), data, len);
+    } else {
         memcpy(b->ptr + b->len, data, len);
         b->len += len;
-        return;
     }
-    size_t cap = larger(b, b->len + len);
-    char *ptr = malloc(cap);
-    if (!ptr) {
-        b->err = PH_ERR_NOMEM;
-        return;
-    }
-    if (b->len > 0)
-        memcpy(ptr, b->ptr, b->len);
-    memcpy(ptr + b->len, data, len); /* before the old memory goes: `data` may lie in it */
-    ph_wipe(b->ptr, b->cap);
-    free(b->ptr);
-    b->ptr = ptr;
-    b->cap = cap;
-    b->len += len;
 }
 
 void ph_buf_str(ph_buf *b, ph_str s)

@@ -25,9 +25,7 @@ void ph_buf_clear(ph_buf *b);
 /* Forget the content and the failure, keep the memory. */
 void ph_buf_reset(ph_buf *b);
 
-/*
- * Get room for `len` bytes in all, so that views stay valid while it is filled up to there.
- */
+/* Get room for `len` bytes in all, so that views stay valid while it is filled up to there. */
 void ph_buf_reserve(ph_buf *b, size_t len);
 
 /*

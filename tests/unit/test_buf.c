@@ -118,6 +118,34 @@ static void test_growth(void)
     ph_buf_clear(&b);
 }
 
+static void test_reserve(void)
+{
+    test_case("views stay where room was reserved");
+    ph_buf b;
+    ph_buf_init(&b, 1000);
+    ph_buf_cstr(&b, "abc");
+    ph_buf_reserve(&b, 700);
+    CHECK_STR(ph_buf_view(&b), "abc");
+    const char *ptr = b.ptr;
+    while (b.len < 700)
+        ph_buf_char(&b, 'x');
+    CHECK(b.ptr == ptr);
+    ph_buf_reserve(&b, 10);
+    CHECK(b.ptr == ptr);
+    test_alloc_fail_after(0);
+    ph_buf_reserve(&b, 701);
+    CHECK(test_alloc_end());
+    CHECK_INT(b.err, PH_ERR_NOMEM);
+    CHECK_U64(b.len, 700);
+    ph_buf_reset(&b);
+    ph_buf_reserve(&b, 1001);
+    CHECK_INT(b.err, PH_ERR_TOO_LONG);
+    ph_buf_reserve(&b, 1000);
+    CHECK_INT(b.err, PH_ERR_TOO_LONG);
+    CHECK(b.ptr == ptr);
+    ph_buf_clear(&b);
+}
+
 static void test_nomem(void)
 {
     for (unsigned n = 0;; n++) {
@@ -166,6 +194,7 @@ int main(void)
     test_add();
     test_limit();
     test_growth();
+    test_reserve();
     test_nomem();
     test_copy();
     return test_end();

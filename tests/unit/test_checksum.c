@@ -148,6 +148,11 @@ static void test_whole(void)
     d.len = 3;
     CHECK_INT(ph_whole_add(&w, &d, 1), PH_ERR_BAD_ALGORITHM);
     CHECK_U64(w.parts, 0);
+    test_case("SHA-256 cannot be combined");
+    d = digest_repeated(PH_ALG_SHA256, PH_STR("a"), 1);
+    ph_whole_init(&w, PH_ALG_SHA256, PH_TYPE_FULL_OBJECT);
+    CHECK_INT(ph_whole_add(&w, &d, 1), PH_ERR_BAD_ALGORITHM);
+    CHECK_U64(w.parts, 0);
     test_case("no part");
     ph_whole_init(&w, PH_ALG_CRC64NVME, PH_TYPE_FULL_OBJECT);
     ph_whole_digest(&w, &d);

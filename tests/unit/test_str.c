@@ -193,6 +193,8 @@ static void test_utf8(void)
     CHECK(!ph_str_is_utf8(PH_STR("\xed\xa0\x80")));     /* a surrogate */
     CHECK(!ph_str_is_utf8(PH_STR("\xc0\x80")));         /* overlong */
     CHECK(!ph_str_is_utf8(PH_STR("\xe2\x82\xac\xe2\x82")));
+    CHECK(!ph_str_is_utf8(PH_STR("\xe2\x82z")));
+    CHECK(!ph_str_is_utf8(PH_STR("\xf0\x9f\x8e\xc3")));
 }
 
 static void test_wipe(void)

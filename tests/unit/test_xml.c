@@ -278,6 +278,7 @@ static void test_content(void)
         {"<!-- -->  ", ""},
         {"<b/>", NULL},
         {"x<b>y</b>", NULL},
+        {"x<!-- -- -->", NULL},
         {"&nbsp;", NULL},
         {"&", NULL},
         {"&#0;", NULL},
