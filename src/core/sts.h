@@ -46,8 +46,10 @@ int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b);
 void ph_sts_session_name(ph_str user, ph_buf *b);
 
 /*
- * Add the key segment of a user: `user` itself where it has only [A-Za-z0-9._@=,+-], is no "." or
- * "..", and is of 1..64 bytes; else a cleaned form and a hash, so that two users never share one.
+ * Add the key segment of a user: `user` itself where it has only [a-z0-9._@=,+-], is no "." or
+ * "..", and is of 1..64 bytes; else a cleaned form, "~" and a hash, so that two users never share
+ * one. Capitals get the hash too, since not every server tells "Alice" from "alice" when it matches
+ * a policy (SeaweedFS 4.48 does not).
  */
 void ph_user_segment(ph_str user, ph_buf *b);
 
