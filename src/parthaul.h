@@ -222,9 +222,9 @@ typedef struct ph_upload_options {
     ph_target target; /* bucket and key may come with the credentials instead */
     ph_object object;
     uint64_t size;
-    uint64_t part_size; /* 0: chosen, see ph_plan_make */
-    ph_str name;        /* the file's name, for whoever chooses the key; may be absent */
-    ph_alg alg;         /* PH_ALG_NONE: no checksum is sent, and the receipt says so */
+    uint64_t part_size;    /* 0: chosen, see ph_plan_make */
+    ph_str name;           /* the file's name, for whoever chooses the key; may be absent */
+    ph_alg alg;            /* PH_ALG_NONE: no checksum is sent, and the receipt says so */
     ph_checksum_type type; /* PH_TYPE_NONE: FULL_OBJECT where the algorithm allows it */
     ph_payload payload;
     uint32_t concurrency;   /* parts sent at the same time, 1..32; 0: 4 */
@@ -248,8 +248,8 @@ const char *ph_method_name(ph_method method);
 
 typedef struct ph_request {
     ph_method method;
-    const char *operation; /* S3's name, for logs */
-    ph_str url;            /* fully encoded; what is sent must be exactly this */
+    const char *operation;    /* S3's name, for logs */
+    ph_str url;               /* fully encoded; what is sent must be exactly this */
     const ph_header *headers; /* without Host and Content-Length, which follow from url and body */
     size_t header_count;
     bool from_file; /* the body is `length` bytes of the file from `offset`, else it is `text` */
