@@ -292,10 +292,19 @@ ph_str ph_json_member_text(const ph_json *value, const char *name)
 
 bool ph_json_u64(const ph_json *value, uint64_t *out)
 {
+    uint64_t whole;
+    if (!ph_json_floor(value, &whole) || inner(value)->valuedouble != (double)whole)
+        return false;
+    *out = whole;
+    return true;
+}
+
+bool ph_json_floor(const ph_json *value, uint64_t *out)
+{
     if (!cJSON_IsNumber(inner(value)))
         return false;
     double number = inner(value)->valuedouble;
-    if (!(number >= 0 && number < 9007199254740992.0) || number != (double)(uint64_t)number)
+    if (!(number >= 0 && number < 9007199254740992.0))
         return false;
     *out = (uint64_t)number;
     return true;

@@ -39,6 +39,9 @@ ph_str ph_json_member_text(const ph_json *value, const char *name);
 /* A whole number from 0 to 2^53 - 1; false when `value` is NULL or anything else. */
 bool ph_json_u64(const ph_json *value, uint64_t *out);
 
+/* As ph_json_u64, but a fraction is cut off: a JWT's dates may have one (RFC 7519, section 2). */
+bool ph_json_floor(const ph_json *value, uint64_t *out);
+
 bool ph_json_is_object(const ph_json *value);
 bool ph_json_is_array(const ph_json *value);
 bool ph_json_is_true(const ph_json *value);
