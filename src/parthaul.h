@@ -394,7 +394,8 @@ typedef struct ph_event {
     int status;               /* RESPONSE */
     const ph_header *headers; /* RESPONSE: those that the host can see */
     size_t header_count;
-    ph_str body;         /* RESPONSE: whole; GRANTED: a JSON document, see creds.h */
+    ph_str body; /* RESPONSE: whole; GRANTED: a JSON document, see creds.h; DENIED: a sentence for
+                    the user, or absent */
     uint64_t bytes;      /* SENT */
     ph_digest digest[2]; /* HASHED, in the order of the job's algorithms */
 } ph_event;
@@ -425,7 +426,7 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
  */
 int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *event);
 
-/* Where an upload is. `sent` counts the bytes of parts in flight, `stored` only what S3 confirmed. */
+/* Where an upload is. `stored` is what S3 confirmed; `sent` is what is out of parts in flight. */
 typedef struct ph_progress {
     ph_state state;
     bool paused;

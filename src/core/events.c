@@ -60,8 +60,7 @@ static verdict refresh_creds(ph_upload *u, const ph_attempt *a)
 static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
 {
     if (err != PH_ERR_REDIRECT || !reply || !reply->region[0] || u->region_fixed ||
-        ph_upload_is_presigned(u) ||
-        ph_str_equal(ph_str_from(reply->region), u->endpoint.region))
+        ph_upload_is_presigned(u) || ph_str_equal(ph_str_from(reply->region), u->endpoint.region))
         return GIVE_UP;
     u->region_fixed = true;
     ph_str_free(&u->grant.region);
@@ -116,9 +115,7 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
         v = fix_clock(u, now_ms, a, reply);
         break;
     case PH_RETRY_NEVER:
-    case PH_RETRY_RESTART_PART:
-        v = fix_region(u, err, reply);
-        break;
+    case PH_RETRY_RESTART_PART: v = fix_region(u, err, reply); break;
     }
     if (v == GIVE_UP)
         return v;
@@ -181,8 +178,8 @@ static bool etag_is_md5(const ph_upload *u, ph_str etag, const ph_digest *md5, b
     return equal;
 }
 
-#define CORS_WARNING                                                                              \
-    "the bucket's CORS rule hides the ETag; add \"ExposeHeaders\": [\"ETag\", "                   \
+#define CORS_WARNING                                                            \
+    "the bucket's CORS rule hides the ETag; add \"ExposeHeaders\": [\"ETag\", " \
     "\"x-amz-checksum-crc64nvme\", \"x-amz-version-id\"] to it"
 
 static void warn_hidden_etag(ph_upload *u)
@@ -224,18 +221,14 @@ static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
 static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, const ph_reply *reply)
 {
     uint32_t tries = slot->attempt.tries;
-    verdict v = ph_err_retry(err) == PH_RETRY_RESTART_PART
-                    ? restart_part(u, now_ms, slot)
-                    : decide(u, now_ms, err, u->options.tries, &slot->attempt,
-                             blamed_part(u, slot), reply);
+    verdict v =
+        ph_err_retry(err) == PH_RETRY_RESTART_PART
+            ? restart_part(u, now_ms, slot)
+            : decide(u, now_ms, err, u->options.tries, &slot->attempt, blamed_part(u, slot), reply);
     slot->sent = 0;
     switch (v) {
-    case AGAIN_NOW:
-        ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO);
-        break;
-    case AGAIN_LATER:
-        ph_upload_set_part(u, slot, PH_PART_BACKOFF);
-        break;
+    case AGAIN_NOW: ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO); break;
+    case AGAIN_LATER: ph_upload_set_part(u, slot, PH_PART_BACKOFF); break;
     case GIVE_UP:
         ph_upload_fail(u, err, part_operation(u), blamed_part(u, slot), tries, reply);
         break;
@@ -273,7 +266,9 @@ static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply,
         warn_hidden_etag(u);
     bool sent = slot->digest.len > 0;
     return finish(u, reply,
-                  confirmed ? PH_VERIFIED_OBJECT : sent ? PH_VERIFIED_SENT : PH_VERIFIED_SIZE);
+                  confirmed ? PH_VERIFIED_OBJECT
+                  : sent    ? PH_VERIFIED_SENT
+                            : PH_VERIFIED_SIZE);
 }
 
 static int part_stored(ph_upload *u, ph_slot *slot, const ph_reply *reply, bool confirmed)
@@ -391,12 +386,9 @@ static statement compare_whole(const ph_upload *u, const ph_reply *reply)
 static int completed(ph_upload *u, const ph_reply *reply)
 {
     switch (compare_whole(u, reply)) {
-    case STATES_OURS:
-        return finish(u, reply, PH_VERIFIED_OBJECT);
-    case STATES_NONE:
-        return finish(u, reply, weaker_proof(u));
-    case STATES_OTHER:
-        break;
+    case STATES_OURS: return finish(u, reply, PH_VERIFIED_OBJECT);
+    case STATES_NONE: return finish(u, reply, weaker_proof(u));
+    case STATES_OTHER: break;
     }
     u->state = PH_STATE_CHECKING; /* the object is there: nothing is left to be aborted */
     ph_upload_fail(u, PH_ERR_OBJECT_DIFFERS, PH_OP_COMPLETE, 0, u->control.tries, reply);
@@ -421,21 +413,14 @@ static int control_succeeded(ph_upload *u, ph_operation op, const ph_reply *repl
 {
     note_success(u);
     switch (op) {
-    case PH_OP_CREATE:
-        return created(u, reply);
-    case PH_OP_LIST_PARTS:
-        return listed(u, reply);
-    case PH_OP_COMPLETE:
-        return completed(u, reply);
-    case PH_OP_HEAD:
-        return checked(u, reply);
-    case PH_OP_ABORT:
-        ph_upload_enter(u, PH_STATE_FAILED);
-        return PH_OK;
+    case PH_OP_CREATE: return created(u, reply);
+    case PH_OP_LIST_PARTS: return listed(u, reply);
+    case PH_OP_COMPLETE: return completed(u, reply);
+    case PH_OP_HEAD: return checked(u, reply);
+    case PH_OP_ABORT: ph_upload_enter(u, PH_STATE_FAILED); return PH_OK;
     case PH_OP_NONE:
     case PH_OP_PUT_OBJECT:
-    case PH_OP_UPLOAD_PART:
-        break;
+    case PH_OP_UPLOAD_PART: break;
     }
     return PH_OK;
 }
@@ -497,9 +482,12 @@ static void control_unanswered(ph_upload *u, uint64_t now_ms, int err)
 
 /* ---- Credentials ------------------------------------------------------------------------------- */
 
-static void fail_ask(ph_upload *u, int err)
+static void fail_ask(ph_upload *u, int err, ph_str reason)
 {
+    bool over = ph_upload_is_over(u) || u->state == PH_STATE_ABORTING;
     ph_upload_fail(u, err, PH_OP_NONE, 0, u->ask.tries, NULL);
+    if (reason.len && !over)
+        ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
 
 /* Later grants renew the secrets; where the object goes stays as it was. */
@@ -542,7 +530,7 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (err == PH_ERR_NOMEM)
         return err;
     if (err != PH_OK) {
-        fail_ask(u, err);
+        fail_ask(u, err, (ph_str){NULL, 0});
         return PH_OK;
     }
     u->ask = (ph_attempt){0};
@@ -561,7 +549,7 @@ static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
         return;
     u->ask.id = 0;
     if (needed)
-        fail_ask(u, e->err);
+        fail_ask(u, e->err, e->body);
     else
         u->renew_ms = UINT64_MAX; /* the present ones live on; when S3 refuses them it is asked
                                      again, and then the answer counts */
@@ -644,24 +632,15 @@ int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
     case PH_EVENT_HASHED:
     case PH_EVENT_UNREADABLE:
     case PH_EVENT_GRANTED:
-    case PH_EVENT_DENIED:
-        return report_outcome(u, now_ms, e);
-    case PH_EVENT_PAUSE:
-        set_paused(u, true);
-        return PH_OK;
-    case PH_EVENT_RESUME:
-        set_paused(u, false);
-        return PH_OK;
+    case PH_EVENT_DENIED: return report_outcome(u, now_ms, e);
+    case PH_EVENT_PAUSE: set_paused(u, true); return PH_OK;
+    case PH_EVENT_RESUME: set_paused(u, false); return PH_OK;
     case PH_EVENT_ABORT:
         u->paused = false;
         ph_upload_fail(u, PH_ERR_ABORTED, PH_OP_NONE, 0, 0, NULL);
         return PH_OK;
-    case PH_EVENT_OFFLINE:
-        u->offline = true;
-        return PH_OK;
-    case PH_EVENT_ONLINE:
-        set_online(u, now_ms);
-        return PH_OK;
+    case PH_EVENT_OFFLINE: u->offline = true; return PH_OK;
+    case PH_EVENT_ONLINE: set_online(u, now_ms); return PH_OK;
     }
     return PH_ERR_BAD_ARG;
 }

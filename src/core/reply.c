@@ -76,29 +76,19 @@ static int err_of_status(int status)
     case 302:
     case 303:
     case 307:
-    case 308:
-        return PH_ERR_REDIRECT;
+    case 308: return PH_ERR_REDIRECT;
     case 401:
-    case 403:
-        return PH_ERR_ACCESS_DENIED;
-    case 404:
-        return PH_ERR_NOT_FOUND;
-    case 408:
-        return PH_ERR_REQUEST_TIMEOUT;
-    case 409:
-        return PH_ERR_CONFLICT;
-    case 412:
-        return PH_ERR_EXISTS;
-    case 413:
-        return PH_ERR_TOO_LARGE;
+    case 403: return PH_ERR_ACCESS_DENIED;
+    case 404: return PH_ERR_NOT_FOUND;
+    case 408: return PH_ERR_REQUEST_TIMEOUT;
+    case 409: return PH_ERR_CONFLICT;
+    case 412: return PH_ERR_EXISTS;
+    case 413: return PH_ERR_TOO_LARGE;
     case 429:
-    case 503:
-        return PH_ERR_SLOW_DOWN;
+    case 503: return PH_ERR_SLOW_DOWN;
     case 501:
-    case 505:
-        return PH_ERR_REFUSED;
-    default:
-        return status >= 500 ? PH_ERR_SERVER_ERROR : PH_ERR_REFUSED;
+    case 505: return PH_ERR_REFUSED;
+    default: return status >= 500 ? PH_ERR_SERVER_ERROR : PH_ERR_REFUSED;
     }
 }
 
@@ -110,17 +100,6 @@ static ph_str find(const ph_event *answer, const char *name)
         if (ph_str_equal_nocase(answer->headers[i].name, ph_str_from(name)))
             return ph_str_trim(answer->headers[i].value);
     return (ph_str){NULL, 0};
-}
-
-/* Copy into a fixed place: cut to it, and without bytes that a terminal or a log could obey. */
-static void copy_to(char *place, size_t size, ph_str s)
-{
-    size_t n = 0;
-    for (; n < s.len && n + 1 < size; n++)
-        place[n] = (unsigned char)s.ptr[n] < 0x20 || s.ptr[n] == 0x7f ? ' ' : s.ptr[n];
-    while (n > 0 && n < s.len && ((unsigned char)place[n - 1] & 0xc0) == 0x80)
-        n--; /* not in the middle of a character */
-    place[n] = '\0';
 }
 
 static ph_str unquote(ph_str etag)
@@ -152,9 +131,9 @@ static ph_checksum_type type_by_name(ph_str name)
 
 static void read_headers(ph_alg alg, const ph_event *answer, ph_reply *r)
 {
-    copy_to(r->request_id, sizeof r->request_id, find(answer, "x-amz-request-id"));
-    copy_to(r->host_id, sizeof r->host_id, find(answer, "x-amz-id-2"));
-    copy_to(r->region, sizeof r->region, find(answer, "x-amz-bucket-region"));
+    ph_text_copy(r->request_id, sizeof r->request_id, find(answer, "x-amz-request-id"));
+    ph_text_copy(r->host_id, sizeof r->host_id, find(answer, "x-amz-id-2"));
+    ph_text_copy(r->region, sizeof r->region, find(answer, "x-amz-bucket-region"));
     r->etag = keep(r, unquote(find(answer, "etag")));
     r->version_id = keep(r, find(answer, "x-amz-version-id"));
     if (ph_alg_row(alg)->element)
@@ -194,7 +173,7 @@ static int read_error_field(ph_xml *x, ph_str name, ph_reply *r)
             continue;
         int err = content(x, r, &text);
         if (err == PH_OK)
-            copy_to(fields[i].place, fields[i].size, text);
+            ph_text_copy(fields[i].place, fields[i].size, text);
         return err;
     }
     if (ph_str_equal(name, PH_STR("ServerTime"))) {
@@ -337,18 +316,14 @@ static void read_failure(const ph_event *answer, ph_reply *r)
 static const char *result_root(ph_operation op)
 {
     switch (op) {
-    case PH_OP_CREATE:
-        return "InitiateMultipartUploadResult";
-    case PH_OP_COMPLETE:
-        return "CompleteMultipartUploadResult";
-    case PH_OP_LIST_PARTS:
-        return "ListPartsResult";
+    case PH_OP_CREATE: return "InitiateMultipartUploadResult";
+    case PH_OP_COMPLETE: return "CompleteMultipartUploadResult";
+    case PH_OP_LIST_PARTS: return "ListPartsResult";
     case PH_OP_NONE:
     case PH_OP_PUT_OBJECT:
     case PH_OP_UPLOAD_PART:
     case PH_OP_ABORT:
-    case PH_OP_HEAD:
-        break;
+    case PH_OP_HEAD: break;
     }
     return NULL;
 }

@@ -154,3 +154,13 @@ void ph_wipe(void *data, size_t len)
     if (len > 0)
         set(data, 0, len);
 }
+
+void ph_text_copy(char *place, size_t size, ph_str s)
+{
+    size_t n = 0;
+    for (; n < s.len && n + 1 < size; n++)
+        place[n] = (unsigned char)s.ptr[n] < 0x20 || s.ptr[n] == 0x7f ? ' ' : s.ptr[n];
+    while (n > 0 && n < s.len && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
+        n--;
+    place[n] = '\0';
+}

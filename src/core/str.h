@@ -43,4 +43,10 @@ bool ph_str_is_utf8(ph_str s);
 /* Overwrite with zeros in a way that the compiler does not remove. */
 void ph_wipe(void *data, size_t len);
 
+/*
+ * Copy into a fixed place of `size` bytes, NUL-terminated: cut to it, never in the middle of a
+ * character, and with spaces for control bytes, which a terminal or a log could obey.
+ */
+void ph_text_copy(char *place, size_t size, ph_str s);
+
 #endif

@@ -223,21 +223,15 @@ uint64_t ph_upload_true_ms(const ph_upload *u, uint64_t now_ms)
 ph_operation ph_upload_control(const ph_upload *u)
 {
     switch (u->state) {
-    case PH_STATE_CREATING:
-        return PH_OP_CREATE;
-    case PH_STATE_LISTING:
-        return PH_OP_LIST_PARTS;
-    case PH_STATE_COMPLETING:
-        return PH_OP_COMPLETE;
-    case PH_STATE_CHECKING:
-        return PH_OP_HEAD;
-    case PH_STATE_ABORTING:
-        return PH_OP_ABORT;
+    case PH_STATE_CREATING: return PH_OP_CREATE;
+    case PH_STATE_LISTING: return PH_OP_LIST_PARTS;
+    case PH_STATE_COMPLETING: return PH_OP_COMPLETE;
+    case PH_STATE_CHECKING: return PH_OP_HEAD;
+    case PH_STATE_ABORTING: return PH_OP_ABORT;
     case PH_STATE_NEW:
     case PH_STATE_SENDING:
     case PH_STATE_DONE:
-    case PH_STATE_FAILED:
-        break;
+    case PH_STATE_FAILED: break;
     }
     return PH_OP_NONE;
 }
@@ -310,14 +304,6 @@ void ph_upload_cancel_parts(ph_upload *u)
     }
 }
 
-static void copy_text(char *place, size_t size, const char *text)
-{
-    size_t n = strlen(text);
-    n = n < size ? n : size - 1;
-    memcpy(place, text, n);
-    place[n] = '\0';
-}
-
 /* see upload.h */
 void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
                     const ph_reply *reply)
@@ -330,13 +316,13 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     f->part_number = part_number;
     f->tries = tries;
     f->retryable = retry != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN;
-    copy_text(f->operation, sizeof f->operation, ph_operation_name(op));
-    copy_text(f->message, sizeof f->message, ph_err_text(err));
+    ph_text_copy(f->operation, sizeof f->operation, ph_str_from(ph_operation_name(op)));
+    ph_text_copy(f->message, sizeof f->message, ph_str_from(ph_err_text(err)));
     if (reply) {
         f->http_status = reply->status;
-        copy_text(f->s3_code, sizeof f->s3_code, reply->s3_code);
-        copy_text(f->request_id, sizeof f->request_id, reply->request_id);
-        copy_text(f->host_id, sizeof f->host_id, reply->host_id);
+        ph_text_copy(f->s3_code, sizeof f->s3_code, ph_str_from(reply->s3_code));
+        ph_text_copy(f->request_id, sizeof f->request_id, ph_str_from(reply->request_id));
+        ph_text_copy(f->host_id, sizeof f->host_id, ph_str_from(reply->host_id));
     }
     ph_upload_cancel_parts(u);
     ph_upload_cancel(u, &u->ask);
@@ -416,8 +402,7 @@ static bool wants_file_hash(const ph_upload *u)
 
 static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
 {
-    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) ||
-        u->state == PH_STATE_ABORTING)
+    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || u->state == PH_STATE_ABORTING)
         return false;
     *why = !has_grant(u) ? PH_WHY_FIRST : u->creds_refused ? PH_WHY_REFUSED : PH_WHY_EXPIRING;
     return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
@@ -588,8 +573,7 @@ static ph_slot *lowest(ph_upload *u, ph_part_state state)
     ph_slot *found = NULL;
     for (size_t i = 0; i < PH_SLOTS; i++) {
         ph_slot *s = &u->slots[i];
-        if (s->part_number && s->state == state &&
-            (!found || s->part_number < found->part_number))
+        if (s->part_number && s->state == state && (!found || s->part_number < found->part_number))
             found = s;
     }
     return found;
@@ -739,7 +723,6 @@ void ph_upload_progress(const ph_upload *u, ph_progress *out)
                          .stored = u->ledger.stored_bytes,
                          .part_count = u->ledger.plan.part_count,
                          .parts_stored = u->ledger.stored};
-    out->sent = out->stored;
     for (size_t i = 0; i < PH_SLOTS; i++)
         if (u->slots[i].part_number && u->slots[i].state == PH_PART_SENDING) {
             out->sent += u->slots[i].sent;
