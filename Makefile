@@ -24,6 +24,7 @@ cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
+types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
 sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 
@@ -34,9 +35,11 @@ module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
 Q := $(if $(V),,@)
 show = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
 
-all: $(programs) $(module) $(web) ## the programs and the web files
+all: $(programs) $(module) $(web) $(types) ## the programs and the web files
+	@:
 
 demo: ## everything installed, built and running on this machine (PORT=8080)
+	@. tests/setup/ports.sh && refuse_busy_ports demo $(PORT)
 	@tests/setup/deps.sh build wasm node server
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@PORT=$(PORT) exec tests/setup/demo.sh
@@ -47,11 +50,14 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint unit ## the fast half of the tests: no network, no server
+check: lint types unit ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 	@tests/run.sh $^
+
+types: $D/node.ok ## the types of the JavaScript
+	@web/node_modules/.bin/tsc -p web
 
 lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
 	@clang-format --dry-run -Werror $(sources)
@@ -72,7 +78,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit lint deps clean distclean help
+.PHONY: all demo test check unit types lint deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -131,6 +137,11 @@ web/dist/parthaul.wasm: wasm/exports.c wasm/exports.txt $B/wasm/libparthaul.a
 		-MMD -MP -MT $@ -MF $B/wasm/exports.d \
 		-sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 \
 		-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,)
+
+# Only what the JSDoc says is written: the modules themselves are copied as they are.
+web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.types.json | $D/node.ok
+	$(call show,TSC)
+	$Q web/node_modules/.bin/tsc -p web/tsconfig.types.json && touch $@
 
 web/dist/%: web/src/%
 	$(call show,COPY)

@@ -115,8 +115,6 @@ Dir::Etc::SourceParts "-";
 Dir::State::Lists "$private/lists";
 Dir::Cache "$private/cache";
 APT::Sandbox::User "root";
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
 EOF
     (
         cd "$private"
