@@ -28,6 +28,7 @@ types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
 sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 
+api_libs := libmicrohttpd libcurl jose jansson libcrypto
 programs := $(if $(cli),$B/parthaul) $(if $(api),$B/parthaul-api)
 module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
 
@@ -46,7 +47,8 @@ demo: ## everything installed, built and running on this machine (PORT=8080)
 
 test: ## all tests
 	@tests/setup/deps.sh build wasm node server browser lint
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%)
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%) \
+		$(if $(api),$B/tests/parthaul-api)
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
@@ -122,7 +124,7 @@ $B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 
 $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
-	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs libmicrohttpd libcurl jose jansson) -o $@
+	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs $(api_libs)) -o $@
 
 $B/native/%.o: src/%.c | $D/build.ok
 	$(call show,CC)
@@ -156,6 +158,27 @@ $B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
 	$(call show,TEST)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) -o $@
+
+# The API's tests call its routes without a socket, so they get all of it but main().
+$B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi.a \
+		$B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) \
+		$$(pkg-config --libs $(api_libs)) -o $@
+
+$B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(api)))
+	$(call show,AR)
+	$Q rm -f $@ && $(AR) rcs $@ $^
+
+# The server that the tests start, under the sanitizers too.
+$B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(sanitize) $^ $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/asan/%.o: src/%.c | $D/build.ok
+	$(call show,CC)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
 
 $B/asan/tests/test.o: tests/unit/test.c | $D/build.ok
 	$(call show,CC)

@@ -116,8 +116,7 @@ static int read_answer(ph_str body, ph_buf value[CREDENTIAL_COUNT])
             if (!ph_str_equal(t.name, PH_STR("Credentials")))
                 err = ph_xml_skip(&x);
             break;
-        default:
-            err = read_credential(&x, t.name, value);
+        default: err = read_credential(&x, t.name, value);
         }
         if (err != PH_OK)
             return err;

@@ -1,0 +1,680 @@
+"""The credentials API as its users meet it: parthaul-api (built with the sanitizers) in front of a
+real S3 and STS (SeaweedFS), and in front of an STS that misbehaves. Run it by tests/api/run.
+
+What is proven here and nowhere else: that the bytes of a presigned PUT really lie in the bucket, that
+credentials can do inside their prefix what an upload needs and nothing anywhere else, that requests
+which run when the server is told to stop still get their answers, and that nothing secret is logged.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+API = ROOT / "build/tests/parthaul-api"
+SEAWEEDFS = ROOT / "tests/servers/seaweedfs.sh"
+sys.path.insert(0, str(ROOT / "tests/servers"))
+sys.dont_write_bytecode = True
+import bucket as servers  # noqa: E402
+
+ORIGIN = "https://app.example"
+ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
+JWT_SECRET = secrets.token_bytes(40)
+PUT_LIMIT = 1 << 20
+MIB = 1 << 20
+SECRETS = []  # what was given out or sent so far; none of it may be in a log
+passed = failed = 0
+
+
+def check(what, condition, detail=""):
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED {what}: {detail}", flush=True)
+    return condition
+
+
+def equal(what, got, expected):
+    return check(what, got == expected, f"got {got!r}, expected {expected!r}")
+
+
+# ---- Tokens ---------------------------------------------------------------------------------------
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def token(sub="alice", secret=JWT_SECRET, header=None, **claims):
+    body = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": int(time.time()) + 600}
+    body.update(claims)
+    head = header or {"alg": "HS256", "typ": "JWT"}
+    text = base64url(json.dumps(head).encode()) + b"." + base64url(json.dumps(body).encode())
+    mac = hmac.new(secret, text, hashlib.sha256).digest()
+    made = (text + b"." + base64url(mac)).decode()
+    SECRETS.append(made)
+    SECRETS.append(made.rsplit(".", 1)[1])
+    return made
+
+
+# ---- Servers --------------------------------------------------------------------------------------
+
+
+def free_ports():
+    """A base whose neighbours, as SeaweedFS wants them, are free too."""
+    for _ in range(100):
+        base = random.randrange(15000, 45000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in [*range(base, base + 9), base + 10008]:
+                    s = stack.enter_context(socket.socket())
+                    s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise SystemExit("no free ports")
+
+
+class Api:
+    """A parthaul-api with its log. Ends with the `with` block; `stop` says how it ended."""
+
+    def __init__(self, folder, **settings):
+        self.log_path = pathlib.Path(folder) / f"api-{secrets.token_hex(4)}.log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            # A proxy that is not there: nothing on this machine may be asked through it.
+            "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
+            "ALL_PROXY": "http://127.0.0.1:9",
+            "PARTHAUL_LISTEN": "127.0.0.1:0",
+            "PARTHAUL_JWT_ISSUER": ISSUER, "PARTHAUL_JWT_AUDIENCE": AUDIENCE,
+            "PARTHAUL_ORIGINS": ORIGIN, "PARTHAUL_PUT_LIMIT": str(PUT_LIMIT), **settings,
+        }
+
+    def __enter__(self):
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([API], env=self.environment, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=log)
+        for _ in range(200):
+            for line in self.lines():
+                if line.get("event") == "listening":
+                    self.port = int(line["detail"].rsplit(":", 1)[1])
+                    return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise SystemExit("parthaul-api did not start:\n" + self.log())
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def lines(self):
+        parsed = []
+        for line in self.log().splitlines():
+            with contextlib.suppress(ValueError):
+                parsed.append(json.loads(line))
+        return parsed
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def ask(self, method, path, bearer=None, body=None, headers=None, timeout=30):
+        """(status, headers with lower-case names, body: JSON where it is JSON)"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        sent = dict(headers or {})
+        if bearer is not None:
+            sent["Authorization"] = f"Bearer {bearer}"
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        connection.request(method, path, body, sent)
+        answer = connection.getresponse()
+        raw = answer.read()
+        connection.close()
+        named = {name.lower(): value for name, value in answer.getheaders()}
+        if raw and "json" in named.get("content-type", ""):
+            raw = json.loads(raw)
+            credentials = raw.get("credentials", {})
+            SECRETS.extend(credentials.get(name) for name in
+                                     ("secretAccessKey", "sessionToken") if name in credentials)
+            if "url" in raw:
+                SECRETS.append(raw["url"].rsplit("X-Amz-Signature=", 1)[1][:64])
+        return answer.status, named, raw
+
+
+class FakeSts(http.server.BaseHTTPRequestHandler):
+    """Does what `behaviour` says."""
+
+    behaviour = None
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        FakeSts.behaviour(self)
+
+    def do_GET(self):  # a redirect was followed
+        FakeSts.followed = True
+        self.reply(200, b"")
+
+    followed = False
+
+    def reply(self, status, body, **headers):
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def good_answer(life=3600):
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + life))
+    return (f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAFAKE</AccessKeyId>"
+            f"<SecretAccessKey>fakesecret</SecretAccessKey><SessionToken>faketoken</SessionToken>"
+            f"<Expiration>{end}</Expiration></Credentials></AssumeRoleResult>"
+            f"</AssumeRoleResponse>").encode()
+
+
+# ---- The start ------------------------------------------------------------------------------------
+
+
+def run(arguments, environment):
+    done = subprocess.run([API, *arguments], env=environment, capture_output=True, text=True,
+                          timeout=30)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_command_line(folder, settings):
+    good = Api(folder, **settings).environment
+    code, out, _ = run(["--version"], {})
+    check("--version", code == 0 and out.startswith("parthaul-api "), out)
+    code, out, _ = run(["--help"], {})
+    check("--help lists the settings", code == 0 and "PARTHAUL_JWT_AUDIENCE" in out, out)
+    code, _, err = run(["--what"], {})
+    check("an unknown argument", code == 2 and err.count("\n") == 1, err)
+    code, out, err = run(["--check"], good)
+    check("--check", code == 0 and not err, err)
+    code, _, err = run(["--check"], {**good, "PARTHAUL_BUCKET": ""})
+    check("a missing setting", code == 2 and err == "parthaul-api: PARTHAUL_BUCKET: is not set\n", err)
+    code, _, err = run([], {**good, "PARTHAUL_PUT_LIMIT": "6000000000"})
+    check("a wrong setting", code == 2 and "PARTHAUL_PUT_LIMIT" in err and err.count("\n") == 1, err)
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        code, _, err = run([], {**good, "PARTHAUL_LISTEN": f"127.0.0.1:{busy.getsockname()[1]}"})
+        check("a busy port", code == 1 and "PARTHAUL_LISTEN" in err and err.count("\n") == 1, err)
+
+
+# ---- HTTP -----------------------------------------------------------------------------------------
+
+
+def test_tokens(api):
+    now = int(time.time())
+    cases = {
+        "no token": (None, "TOKEN_MISSING"),
+        "empty token": ("", "TOKEN_MISSING"),
+        "garbage": ("garbage", "TOKEN_INVALID"),
+        "alg none": (token(header={"alg": "none"}).rsplit(".", 1)[0] + ".", "TOKEN_INVALID"),
+        "another secret": (token(secret=secrets.token_bytes(40)), "TOKEN_INVALID"),
+        "expired": (token(exp=now - 3600), "TOKEN_EXPIRED"),
+        "not yet": (token(nbf=now + 3600), "TOKEN_NOT_YET"),
+        "wrong audience": (token(aud="other"), "TOKEN_WRONG_AUDIENCE"),
+        "wrong issuer": (token(iss="other"), "TOKEN_WRONG_ISSUER"),
+        "no subject": (token(sub=""), "TOKEN_INVALID"),
+        "9 KiB": (token(filler="x" * 9000), "TOKEN_INVALID"),
+    }
+    for name, (bearer, code) in cases.items():
+        for method, path in (("GET", "/v1/credentials"), ("POST", "/v1/uploads")):
+            status, headers, problem = api.ask(method, path, bearer, headers={"Origin": ORIGIN})
+            equal(f"{name}: status", status, 401)
+            equal(f"{name}: code", problem.get("code"), code)
+            check(f"{name}: detail", len(problem.get("detail", "")) > 10, problem)
+            equal(f"{name}: type", headers.get("content-type"), "application/problem+json")
+            check(f"{name}: challenge", headers["www-authenticate"].startswith("Bearer"), headers)
+            equal(f"{name}: the page can read it", headers.get("access-control-allow-origin"), ORIGIN)
+    status, _, answer = api.ask("GET", "/v1/credentials", token(aud=["x", AUDIENCE]))
+    equal("audience in an array", status, 200)
+
+
+def test_cors(api):
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST",
+             "Access-Control-Request-Headers": "authorization,content-type"}
+    status, headers, _ = api.ask("OPTIONS", "/v1/uploads", headers=asked)
+    equal("preflight", status, 204)
+    equal("preflight: origin", headers.get("access-control-allow-origin"), ORIGIN)
+    equal("preflight: methods", headers.get("access-control-allow-methods"), "GET, POST, OPTIONS")
+    equal("preflight: headers", headers.get("access-control-allow-headers"),
+          "authorization, content-type")
+    equal("preflight: age", headers.get("access-control-max-age"), "7200")
+    equal("preflight: vary", headers.get("vary"), "Origin")
+    for origin in ("https://evil.example", ORIGIN + ".evil", "null", ORIGIN.upper()):
+        for method in ("OPTIONS", "GET"):
+            _, headers, _ = api.ask(method, "/v1/credentials", headers={**asked, "Origin": origin})
+            check(f"{method} from {origin}",
+                  not any(name.startswith("access-control") for name in headers), headers)
+
+
+def raw(api, data, timeout=20):
+    """Send these bytes, give all that comes."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=timeout) as s:
+        with contextlib.suppress(OSError):
+            s.sendall(data)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while piece := s.recv(65536):
+                answer += piece
+                if b"\r\n\r\n" in answer and b"connection: keep-alive" not in answer.lower():
+                    head, _, body = answer.partition(b"\r\n\r\n")
+                    lengths = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n")
+                               if line.startswith(b"content-length:")]
+                    if lengths and len(body) >= lengths[0]:
+                        break
+        return answer
+
+
+def test_http(api):
+    status, headers, body = api.ask("GET", "/healthz")
+    equal("health", (status, body.get("status")), (200, "ok"))
+    equal("no-store", headers.get("cache-control"), "no-store")
+    check("request id", len(headers.get("x-request-id", "")) == 16, headers)
+    check("the id is logged", any(line.get("id") == headers["x-request-id"] for line in api.lines()))
+    equal("query is no part of the path", api.ask("GET", "/healthz?query=hidden")[0], 200)
+    equal("HEAD", api.ask("HEAD", "/healthz")[0], 200)
+    equal("unknown path", api.ask("GET", "/nothing")[2].get("code"), "NOT_FOUND")
+    status, headers, body = api.ask("DELETE", "/v1/uploads", token())
+    equal("wrong method", (status, body.get("code"), headers.get("allow")),
+          (405, "METHOD_NOT_ALLOWED", "POST, OPTIONS"))
+
+    bearer = token()
+    status, _, body = api.ask("POST", "/v1/uploads", bearer, b"x" * 65537)
+    equal("body over 64 KiB", (status, body.get("code")), (413, "BODY_TOO_LARGE"))
+    status, _, body = api.ask("POST", "/v1/uploads", bearer,
+                              b'{"name":"a","size":1}'.ljust(65536))
+    equal("body of 64 KiB", status, 200)
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n".encode()
+    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    answer = raw(api, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 3 + b"0\r\n\r\n")
+    check("chunked body over 64 KiB", answer.startswith(b"HTTP/1.1 413"), answer[:100])
+    answer = raw(api, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 200 + b"0\r\n\r\n")
+    check("chunked body without end", answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:100])
+    answer = raw(api, head + b"Content-Length: -5\r\n\r\n")
+    check("negative length", b" 200 " not in answer[:20], answer[:100])
+    answer = raw(api, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200000 + b"\r\n\r\n")
+    check("header over 64 KiB", answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:100])
+    answer = raw(api, head + b"Authorization: Bearer x\r\nContent-Length: 2\r\n\r\n{}")
+    check("two Authorization headers", answer.startswith(b"HTTP/1.1 401"), answer[:100])
+    answer = raw(api, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", timeout=3)
+    check("TLS to a port without it", b" 200 " not in answer[:20], answer[:100])
+    answer = raw(api, b"GET /%0d%0aX:%20y\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    check("hostile path", b" 404 " in answer[:20] or b" 400 " in answer[:20], answer[:100])
+    equal("still alive", api.ask("GET", "/healthz")[0], 200)
+
+
+# ---- Uploads --------------------------------------------------------------------------------------
+
+
+def crc32(data):
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+
+
+def put(answer, data, headers=None, path=None):
+    """Send a presigned PUT as a page would: (status, body)"""
+    scheme, _, rest = answer["url"].partition("://")
+    host, _, target = rest.partition("/")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.putrequest("PUT", path or "/" + target, skip_accept_encoding=True)
+    for name, value in (answer["headers"] if headers is None else headers).items():
+        connection.putheader(name, value)
+    connection.putheader("content-length", str(len(data)))
+    connection.endheaders()
+    connection.send(data)
+    got = connection.getresponse()
+    body = got.read()
+    connection.close()
+    return got.status, body
+
+
+def ask_upload(api, data, name="video.mp4", bearer=None, **more):
+    body = {"name": name, "size": len(data), "type": "video/mp4",
+            "checksum": {"algorithm": "CRC32", "value": crc32(data)}, **more}
+    status, _, answer = api.ask("POST", "/v1/uploads", bearer or token(), body)
+    equal(f"upload of {name!r}", status, 200)
+    return answer
+
+
+def test_presigned(api, operator, bucket):
+    data = secrets.token_bytes(300000)
+    answer = ask_upload(api, data)
+    equal("road", answer["road"], "put")
+    check("key", answer["key"].startswith("upload/alice/") and answer["key"].endswith("/video.mp4"),
+          answer["key"])
+    check("no credentials beside a URL", "credentials" not in answer)
+    status, body = put(answer, data[:-1] + b"?")
+    check("another body is refused", status == 400 and b"BadDigest" in body, (status, body))
+    for name in answer["headers"]:
+        changed = {**answer["headers"], name: "AAAAAA==" if "checksum" in name else "x/y"}
+        equal(f"another {name} is refused", put(answer, data, changed)[0], 403)
+        missing = {n: v for n, v in answer["headers"].items() if n != name}
+        equal(f"PUT without {name} is refused", put(answer, data, missing)[0], 403)
+    target = "/" + answer["url"].split("/", 3)[3]
+    other = target.replace("/upload/alice/", "/upload/bob/")
+    equal("another key is refused", put(answer, data, path=other)[0], 403)
+    longer = target.replace("X-Amz-Expires=900", "X-Amz-Expires=9000")
+    check("the URL says how long it lives", longer != target)
+    equal("a longer life is refused", put(answer, data, path=longer)[0], 403)
+    check("nothing is stored so far", not operator.list_objects_v2(Bucket=bucket).get("Contents"))
+
+    equal("the PUT", put(answer, data)[0], 200)
+    stored = operator.get_object(Bucket=bucket, Key=answer["key"], ChecksumMode="ENABLED")
+    check("the stored bytes are the file's", stored["Body"].read() == data)
+    equal("the stored checksum", stored.get("ChecksumCRC32"), crc32(data))
+    equal("the stored type", stored["ContentType"], "video/mp4")
+    equal("it does not overwrite", put(answer, data)[0], 412)
+
+    for name, end in {"": "/file", "..": "/file", "../../bob/x.txt": "/x.txt",
+                      "\u202egpj.exe": "/gpj.exe", "a b+c%2F&?#.txt": "/a b+c%2F&?#.txt",
+                      "Übersicht 😀.pdf": "/Übersicht 😀.pdf", "x" * 300 + ".tar": "x.tar"}.items():
+        answer = ask_upload(api, b"data", name)
+        check(f"key of {name!r}", answer["key"].startswith("upload/alice/")
+              and answer["key"].endswith(end) and answer["key"].count("/") == 3, answer["key"])
+        equal(f"PUT of {name!r}", put(answer, b"data")[0], 200)
+        equal(f"object of {name!r}",
+              operator.get_object(Bucket=bucket, Key=answer["key"])["Body"].read(), b"data")
+
+    empty = ask_upload(api, b"", "empty", type="")
+    equal("an empty file", put(empty, b"")[0], 200)
+    for algorithm, digest in {"SHA256": hashlib.sha256(data), "SHA1": hashlib.sha1(data),
+                              "MD5": hashlib.md5(data)}.items():
+        value = base64.b64encode(digest.digest()).decode()
+        answer = ask_upload(api, data, algorithm,
+                            checksum={"algorithm": algorithm, "value": value})
+        equal(f"{algorithm}: another body", put(answer, data[1:] + b"x")[0], 400)
+        equal(f"{algorithm}: PUT", put(answer, data)[0], 200)
+
+    status, _, answer = api.ask("POST", "/v1/uploads", token(),
+                                {"name": "a", "size": PUT_LIMIT + 1,
+                                 "checksum": {"algorithm": "CRC32", "value": "AAAAAA=="}})
+    equal("over the limit", (status, answer.get("road")), (200, "multipart"))
+    status, _, answer = api.ask("POST", "/v1/uploads", token(), {"name": "a", "size": 1})
+    equal("without a checksum", (status, answer.get("road")), (200, "multipart"))
+    status, _, answer = api.ask("POST", "/v1/uploads", token(), {"name": "a", "size": 2**46})
+    equal("over 48.8 TiB", (status, answer.get("code")), (413, "TOO_LARGE"))
+
+
+def session_client(answer):
+    c = answer["credentials"]
+    return boto3.client("s3", endpoint_url=answer["endpoint"], region_name=answer["region"],
+                        aws_access_key_id=c["accessKeyId"],
+                        aws_secret_access_key=c["secretAccessKey"],
+                        aws_session_token=c["sessionToken"],
+                        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
+
+
+def refused(what, call, **arguments):
+    try:
+        call(**arguments)
+        check(what, False, "it was allowed")
+    except botocore.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        check(what, code in ("AccessDenied", "403"), code)  # HEAD has no body to say it in
+
+
+def multipart(s3, bucket, key, data):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    where = {"Bucket": bucket, "Key": key, "UploadId": upload}
+    parts = []
+    for number, start in enumerate(range(0, len(data), 5 * MIB), 1):
+        part = s3.upload_part(**where, PartNumber=number, Body=data[start:start + 5 * MIB])
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    listed = s3.list_parts(**where)["Parts"]
+    equal("ListParts shows the parts", [p["PartNumber"] for p in listed],
+          [p["PartNumber"] for p in parts])
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+
+
+def test_credentials(api, operator, bucket):
+    status, _, answer = api.ask("GET", "/v1/credentials", token())
+    equal("credentials", status, 200)
+    equal("prefix", answer["prefix"], "upload/alice/")
+    equal("bucket", answer["bucket"], bucket)
+    skew = abs(time.time() - time.mktime(time.strptime(answer["serverTime"], "%Y-%m-%dT%H:%M:%SZ"))
+               + time.timezone)
+    check("serverTime", skew < 5, answer["serverTime"])
+    alice, prefix = session_client(answer), answer["prefix"]
+    bob = session_client(api.ask("GET", "/v1/credentials", token("bob"))[2])
+    bob.put_object(Bucket=bucket, Key="upload/bob/secret", Body=b"bob's")
+
+    alice.put_object(Bucket=bucket, Key=prefix + "a/small", Body=b"small")
+    equal("PutObject inside",
+          operator.get_object(Bucket=bucket, Key=prefix + "a/small")["Body"].read(), b"small")
+    data = secrets.token_bytes(11 * MIB)
+    multipart(alice, bucket, prefix + "a/large", data)
+    check("multipart inside",
+          operator.get_object(Bucket=bucket, Key=prefix + "a/large")["Body"].read() == data)
+    upload = alice.create_multipart_upload(Bucket=bucket, Key=prefix + "a/x")["UploadId"]
+    alice.abort_multipart_upload(Bucket=bucket, Key=prefix + "a/x", UploadId=upload)
+    check("abort leaves nothing",
+          not operator.list_multipart_uploads(Bucket=bucket).get("Uploads"))
+
+    for key in ("upload/bob/x", "upload/alice", "upload/alice2/x", "upload/x", "x", "other/alice/x",
+                "upload/alice~/x"):
+        refused(f"PutObject of {key}", alice.put_object, Bucket=bucket, Key=key, Body=b"")
+        refused(f"Create of {key}", alice.create_multipart_upload, Bucket=bucket, Key=key)
+    inside = {"Bucket": bucket, "Key": prefix + "a/small"}
+    others = {"Bucket": bucket, "Key": "upload/bob/secret"}
+    for name, where in {"own": inside, "another's": others}.items():
+        refused(f"GetObject of {name}", alice.get_object, **where)
+        refused(f"HeadObject of {name}", alice.head_object, **where)
+        refused(f"DeleteObject of {name}", alice.delete_object, **where)
+        refused(f"PutObjectTagging of {name}", alice.put_object_tagging, **where,
+                Tagging={"TagSet": []})
+    refused("Copy of another's", alice.copy_object, Bucket=bucket, Key=prefix + "copy",
+            CopySource=others)
+    for prefix_asked in (prefix, "upload/bob/", ""):
+        refused(f"List of {prefix_asked!r}", alice.list_objects_v2, Bucket=bucket,
+                Prefix=prefix_asked)
+    refused("ListMultipartUploads", alice.list_multipart_uploads, Bucket=bucket)
+    refused("PutBucketCors", alice.put_bucket_cors, Bucket=bucket, CORSConfiguration={
+        "CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]})
+    refused("another bucket", alice.put_object, Bucket="another", Key=prefix + "x", Body=b"")
+    upload = bob.create_multipart_upload(Bucket=bucket, Key="upload/bob/y")["UploadId"]
+    theirs = {"Bucket": bucket, "Key": "upload/bob/y", "UploadId": upload}
+    refused("ListParts of another's", alice.list_parts, **theirs)
+    refused("UploadPart of another's", alice.upload_part, **theirs, PartNumber=1, Body=b"x")
+    refused("Abort of another's", alice.abort_multipart_upload, **theirs)
+    equal("bob's object is untouched", operator.get_object(**others)["Body"].read(), b"bob's")
+
+
+def test_users(api, bucket):
+    """Names that would mean something in a key or a policy, and pairs that are nearly the same."""
+    users = ["*", "?", "${aws:username}", "..", ".", "a/b", "../bob", "bob/", "bob/../alice", "%62ob",
+             "BOB", "Bob", "bob ", "b\u00f6b", "bo?", "bob\n", "x" * 300, "~bob", "b*", '"}]}']
+    prefixes = {"bob": "upload/bob/"}
+    for user in users:
+        status, _, answer = api.ask("GET", "/v1/credentials", token(user))
+        if not equal(f"user {user!r}", status, 200):
+            continue
+        prefix = answer["prefix"]
+        check(f"prefix of {user!r}", prefix.lower() not in [p.lower() for p in prefixes.values()]
+              and prefix.count("/") == 2 and not set(prefix) & set("*?$\"%\\"), prefix)
+        prefixes[user] = prefix
+        s3 = session_client(answer)
+        s3.put_object(Bucket=bucket, Key=prefix + "x", Body=b"x")
+        refused(f"{user!r} writes for bob", s3.put_object, Bucket=bucket, Key="upload/bob/x", Body=b"")
+        refused(f"{user!r} writes elsewhere", s3.put_object, Bucket=bucket, Key="upload/z/x", Body=b"")
+
+
+# ---- An STS that misbehaves -----------------------------------------------------------------------
+
+
+def test_sts_failures(folder, settings):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeSts)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    leak = "x-amz-security-token:" + secrets.token_hex(20)
+    SECRETS.append(leak[-40:])
+    error = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
+    cases = {
+        "refused": (lambda h: h.reply(403, error.format("AccessDenied", "Not you. " + leak).encode()),
+                    502, "STS_FAILED"),
+        "throttled": (lambda h: h.reply(400, error.format("Throttling", "Slow").encode()),
+                      503, "STS_UNREACHABLE"),
+        "broken": (lambda h: h.reply(500, b"oops"), 503, "STS_UNREACHABLE"),
+        "not XML": (lambda h: h.reply(200, b"hello"), 502, "STS_FAILED"),
+        "empty": (lambda h: h.reply(200, b""), 502, "STS_FAILED"),
+        "endless": (lambda h: h.reply(200, b"<a>" + b"x" * (1 << 20)), 502, "STS_FAILED"),
+        "half": (lambda h: h.reply(200, good_answer()[:200]), 502, "STS_FAILED"),
+        "expired": (lambda h: h.reply(200, good_answer(-10)), 502, "STS_FAILED"),
+        "redirect": (lambda h: h.reply(302, b"", location=url + "/followed"), 502, "STS_FAILED"),
+        "hangs up": (lambda h: h.connection.close(), 503, "STS_UNREACHABLE"),
+        "good": (lambda h: h.reply(200, good_answer()), 200, None),
+    }
+    with Api(folder, **{**settings, "PARTHAUL_STS_ENDPOINT": url}) as api:
+        for name, (behaviour, status, code) in cases.items():
+            FakeSts.behaviour = staticmethod(behaviour)
+            got, headers, answer = api.ask("GET", "/v1/credentials", token())
+            equal(f"STS {name}: status", got, status)
+            equal(f"STS {name}: code", answer.get("code"), code)
+            check(f"STS {name}: nothing leaks", leak not in json.dumps(answer), answer)
+            equal(f"STS {name}: retry-after", headers.get("retry-after"), "5" if got == 503 else None)
+        check("no redirect is followed", not FakeSts.followed)
+        check("the log says what STS said",
+              any(line.get("sts") == "AccessDenied" and line.get("stsMessage") == "Not you"
+                  for line in api.lines()))
+
+        # While STS takes its time, others are served; and the one that waits gets its answer even
+        # if the server is told to stop meanwhile.
+        def slowly(handler):
+            time.sleep(2)
+            handler.reply(200, good_answer())
+
+        FakeSts.behaviour = staticmethod(slowly)
+        waiting = []
+        threads = [threading.Thread(target=lambda: waiting.append(
+            api.ask("GET", "/v1/credentials", token())[0])) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        for _ in range(20):
+            equal("health while STS is slow", api.ask("GET", "/healthz", timeout=5)[0], 200)
+        check("health is not slow", time.monotonic() - began < 1, time.monotonic() - began)
+        code = api.stop()
+        for thread in threads:
+            thread.join()
+        equal("requests that run end well", waiting, [200, 200, 200])
+        equal("exit status after SIGTERM", code, 0)
+        check("the log says so", api.lines()[-1].get("event") == "stopped", api.log()[-300:])
+        check_log(api)
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with Api(folder, **{**settings, "PARTHAUL_STS_ENDPOINT": nowhere}) as api:
+            status, headers, answer = api.ask("GET", "/v1/credentials", token())
+            equal("no STS", (status, answer.get("code"), headers.get("retry-after")),
+                  (503, "STS_UNREACHABLE", "5"))
+            equal("exit status", api.stop(), 0)
+    with Api(folder, **{**settings, "AWS_SECRET_ACCESS_KEY": "wrong" * 8}) as api:
+        status, _, answer = api.ask("GET", "/v1/credentials", token())
+        equal("wrong secret", (status, answer.get("code")), (502, "STS_FAILED"))
+        check("the log says why", any(line.get("sts") for line in api.lines()), api.log())
+    with Api(folder, **{**settings, "PARTHAUL_ROLE_ARN": settings["PARTHAUL_ROLE_ARN"] + "x"}) as api:
+        status, _, answer = api.ask("GET", "/v1/credentials", token())
+        equal("unknown role", (status, answer.get("code")), (502, "STS_FAILED"))
+    server.shutdown()
+
+
+def check_log(api):
+    log = api.log()
+    for line in log.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            check("each line of the log is JSON", False, line[:200])
+            continue
+        if "path" in entry:
+            check("a line has what it should", {"time", "id", "method", "path", "status", "ms"}
+                  <= entry.keys(), line[:200])
+    leaks = [secret for secret in SECRETS if secret and secret in log]
+    check("nothing secret is logged", not leaks, leaks[:1])
+    check("no signed URL and no query is logged",
+          not any(text in log for text in ("X-Amz-", "Bearer", "query=hidden")))
+
+
+# ---- All of it ------------------------------------------------------------------------------------
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="api-", dir=ROOT / "build")
+    state = f"{folder}/s3"
+    subprocess.run([SEAWEEDFS, "start", state, str(free_ports())], check=True)
+    try:
+        env = servers.read_env(state)
+        operator = servers.client(env)
+        servers.prepare(operator, env["BUCKET"], [ORIGIN])
+        operator.create_bucket(Bucket="another")
+        secret_file = pathlib.Path(folder) / "jwt-secret"
+        secret_file.write_bytes(JWT_SECRET)
+        SECRETS.extend([env["API_SECRET_ACCESS_KEY"], env["AWS_SECRET_ACCESS_KEY"]])
+        settings = {
+            "PARTHAUL_BUCKET": env["BUCKET"], "PARTHAUL_REGION": env["AWS_REGION"],
+            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"],
+            "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"], "PARTHAUL_ROLE_ARN": env["ROLE_ARN"],
+            "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret_file),
+            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
+            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"],
+        }
+        test_command_line(folder, settings)
+        with Api(folder, **settings) as api:
+            test_tokens(api)
+            test_cors(api)
+            test_http(api)
+            test_presigned(api, operator, env["BUCKET"])
+            test_credentials(api, operator, env["BUCKET"])
+            test_users(api, env["BUCKET"])
+            equal("exit status after SIGTERM", api.stop(), 0)
+            check_log(api)
+        test_sts_failures(folder, settings)
+    finally:
+        subprocess.run([SEAWEEDFS, "stop", state], check=False)
+    if not failed:
+        shutil.rmtree(folder)
+    else:
+        print(f"logs are in {folder}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
