@@ -84,9 +84,10 @@ def token(sub="alice", secret=JWT_SECRET, header=None, **claims):
 
 
 def free_ports():
-    """A base whose neighbours, as SeaweedFS wants them, are free too."""
+    """A base whose neighbours, as SeaweedFS wants them, are free too; all below those that the
+    kernel gives out by itself."""
     for _ in range(100):
-        base = random.randrange(15000, 45000)
+        base = random.randrange(15000, 22000)
         with contextlib.ExitStack() as stack:
             try:
                 for port in [*range(base, base + 9), base + 10008]:
@@ -575,7 +576,7 @@ def test_sts_failures(folder, settings):
         # While STS takes its time, others are served; and the one that waits gets its answer even
         # if the server is told to stop meanwhile.
         def slowly(handler):
-            time.sleep(2)
+            time.sleep(4)
             handler.reply(200, good_answer())
 
         FakeSts.behaviour = staticmethod(slowly)
@@ -585,10 +586,9 @@ def test_sts_failures(folder, settings):
         for thread in threads:
             thread.start()
         time.sleep(0.5)
-        began = time.monotonic()
         for _ in range(20):
             equal("health while STS is slow", api.ask("GET", "/healthz", timeout=5)[0], 200)
-        check("health is not slow", time.monotonic() - began < 1, time.monotonic() - began)
+        check("health does not wait for STS", not waiting, waiting)
         code = api.stop()
         for thread in threads:
             thread.join()

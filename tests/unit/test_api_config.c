@@ -16,7 +16,7 @@
 #include "api/config.h"
 #include "core/str.h"
 
-static char secret_file[] = "/tmp/parthaul-test-XXXXXX";
+static char secret_file[] = "build/secret-XXXXXX";
 
 /* The least that makes a configuration, and one more setting; an empty value unsets. */
 typedef struct settings {
