@@ -15,11 +15,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 weed=$here/../../build/venv/bin/weed
 . "$here/../setup/ports.sh"
 
-die() { echo "seaweedfs: $*" >&2; exit 1; }
-# A proxy is not for loopback; and SeaweedFS would take the user's own AWS keys for an administrator's.
+# No proxy for loopback; and SeaweedFS would take the user's own AWS keys for an administrator's.
 export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY S3_BUCKET S3_TABLE_BUCKET S3_EXTERNAL_URL
 
+die() { echo "seaweedfs: $*" >&2; exit 1; }
 random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 is_ours() { # PID: does it (still) run our server?
     tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -e "-dir=$dir/data"
