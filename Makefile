@@ -68,6 +68,9 @@ lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
 	@! grep -nE '#include *<(stdio|time|errno|fcntl|unistd|pthread|sys/|netinet/|arpa/|signal)' \
 		src/parthaul.h src/core/*
 
+format: $D/lint.ok ## rewrites our C files in the one format
+	@clang-format -i $(sources)
+
 deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint
 
@@ -80,7 +83,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit types lint deps clean distclean help
+.PHONY: all demo test check unit types lint format deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
