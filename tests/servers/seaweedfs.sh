@@ -142,6 +142,12 @@ stop() {
         kill "$pid"
         wait_for_end 40 || kill -KILL "$pid" 2>/dev/null || true
         wait_for_end 100 || die "process $pid does not end"
+        # Its sockets in /tmp are named after the ports; those of a killed one would be in the way
+        # of another user's server.
+        port=$(sed -n 's/^S3_ENDPOINT=.*://p' "$dir/env")
+        for each in $(seq $((port + 1)) $((port + 7))) $((port + 10008)); do
+            rm -f /tmp/seaweedfs-*-grpc-"$each".sock
+        done
     fi
     rm -f "$dir/pid"
 }
