@@ -22,6 +22,8 @@ const ENGINE_OPTIONS = [
     'metadata',
 ];
 
+/** Up to this size the credentials API gives a presigned PUT, unless it is told otherwise. */
+const PRESIGN_LIMIT = 100 << 20;
 /** Speed is measured over so long: parts end in bursts. */
 const SPEED_WINDOW_MS = 8000;
 
@@ -222,6 +224,8 @@ export class Parthaul {
     /** @type {Map<number, Upload>} */
     #uploads = new Map();
     #lastId = 0;
+    /** Workers do not hear of it in every browser. */
+    #network = () => this.#post({ kind: 'network', online: navigator.onLine });
     /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
     tables;
 
@@ -232,6 +236,8 @@ export class Parthaul {
         }
         this.#options = options;
         this.#start();
+        addEventListener('online', this.#network);
+        addEventListener('offline', this.#network);
     }
 
     /**
@@ -247,6 +253,7 @@ export class Parthaul {
         /** @type {Record<string, unknown>} */
         const given = { object: { ...(file.type && { contentType: file.type }), ...all.object } };
         for (const name of ENGINE_OPTIONS) if (all[name] !== undefined) given[name] = all[name];
+        if (all.api) given.presignLimit ??= PRESIGN_LIMIT;
         const upload = new Upload(file, all.name, (kind) => this.#post({ kind, id }));
         this.#uploads.set(id, upload);
         this.#start();
@@ -261,6 +268,8 @@ export class Parthaul {
         const uploads = [...this.#uploads.values()];
         for (const upload of uploads) upload.abort();
         await Promise.allSettled(uploads.map((upload) => upload.done));
+        removeEventListener('online', this.#network);
+        removeEventListener('offline', this.#network);
         this.#worker?.terminate();
         this.#worker = undefined;
     }
@@ -280,6 +289,7 @@ export class Parthaul {
         this.#worker = worker;
         const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
         this.#post({ kind: 'start', config: { wasmUrl, api: base, connections, transport } });
+        this.#network();
     }
 
     /** @param {ToWorker} message */

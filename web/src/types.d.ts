@@ -265,6 +265,7 @@ export type ToWorker =
     | { kind: 'start'; config: Config }
     | OpenMessage
     | AnswerMessage
+    | { kind: 'network'; online: boolean }
     | { kind: 'pause' | 'resume' | 'abort'; id: number };
 
 /** What happened to an upload since the last update; `parts` is index, state, index, state, ... */

@@ -46,6 +46,7 @@ const waiting = new Map();
 /** Uploads that the engine has, the one that sent last at the end. @type {Map<number, Job>} */
 const running = new Map();
 let requests = 0; // to S3, under way
+let online = true;
 
 /** @param {FromWorker} message */
 const post = (message) => self.postMessage(message);
@@ -127,7 +128,7 @@ function open({ id, file, options }) {
             notices: [],
             dirty: true,
         });
-        if (!navigator.onLine) connection();
+        if (!online) report(/** @type {Job} */ (running.get(id)), { kind: 'offline' });
     } catch (error) {
         post({ kind: 'failed', id, failure: failureOf(error) });
     }
@@ -471,6 +472,10 @@ function listen(message) {
             asked.get(message.ask)?.(message);
             asked.delete(message.ask);
             return;
+        case 'network':
+            online = message.online;
+            for (const job of running.values()) report(job, { kind: online ? 'online' : 'offline' });
+            break;
         default: {
             // An upload that has not begun is opened to be paused or aborted: one way for all.
             const request = waiting.get(message.id);
@@ -482,15 +487,9 @@ function listen(message) {
     wake();
 }
 
-function connection() {
-    const kind = navigator.onLine ? 'online' : 'offline';
-    for (const job of running.values()) report(job, { kind });
-}
-
 self.onmessage = ({ data }) => {
     if (early && data.kind !== 'start') early.push(data);
     else listen(data);
 };
-self.ononline = self.onoffline = connection;
 // Whatever goes wrong in here for good, the page hears of it.
 self.onunhandledrejection = ({ reason }) => post({ kind: 'crashed', message: String(reason) });

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+// The main job as a person does it: the demo's page in headless Chromium, the real API, a real S3.
+// What lies in the bucket is read back with a client that is not ours.
+
+import assert from 'node:assert/strict';
+import { closeSync, copyFileSync, openSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+
+import { runTests, sleep, test, until } from './harness.mjs';
+import { mint, startBrowser, startDemo, startReader, work } from './stack.mjs';
+
+const MiB = 1 << 20;
+const demo = await startDemo();
+const browser = await startBrowser();
+const reader = startReader(demo);
+
+/** A file of random bytes. */
+function makeFile(name, size) {
+    const path = `${work}/files/${name}`;
+    const file = openSync(path, 'w');
+    const block = Buffer.alloc(MiB);
+    for (let at = 0; at < size; at += MiB) {
+        writeSync(file, randomFillSync(block), 0, Math.min(MiB, size - at));
+    }
+    closeSync(file);
+    return path;
+}
+
+/** What the tests of this page complain about besides their own findings. */
+let complaints = [];
+
+/** The page, fresh; `setUp` may intercept before it loads. */
+async function openPage(setUp = async () => {}) {
+    const page = await browser.newPage();
+    complaints = [];
+    page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => complaints.push(`exception: ${error}`));
+    await page.evaluateOnNewDocument(() => {
+        addEventListener('securitypolicyviolation', (event) =>
+            console.log(`violates ${event.violatedDirective}: ${event.blockedURI}`),
+        );
+    });
+    await setUp(page);
+    await page.goto(demo.page);
+    return page;
+}
+
+async function signIn(page, name = 'alice') {
+    await page.$eval('#user', (input) => (input.value = ''));
+    await page.type('#user', name);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#signed-in:not([hidden])');
+}
+
+/** Choose files, and give their rows' numbers. */
+async function choose(page, ...paths) {
+    const before = (await rows(page)).length;
+    await (await page.$('#files')).uploadFile(...paths);
+    await until(async () => (await rows(page)).length === before + paths.length, 'the rows');
+}
+
+/** The data of every row, with the words on it. */
+const rows = (page) =>
+    page.$$eval('#uploads > li', (list) =>
+        list.map((li) => ({ ...li.dataset, text: li.innerText, value: li.querySelector('progress').value })),
+    );
+
+/** Wait until all rows are in one of these states. */
+const allIn = (page, states, limitMs) =>
+    until(
+        async () => {
+            const all = await rows(page);
+            return all.every((row) => states.includes(row.state)) && all;
+        },
+        `every row to be ${states}`,
+        limitMs,
+    );
+
+/** What is in the bucket is what was chosen, to the byte, and so says the receipt. */
+async function assertStored(row, path) {
+    assert.equal(row.state, 'done', row.text);
+    const stored = await reader.ask({ do: 'compare', key: row.key, file: path });
+    assert.ok(stored.equal, `${row.name}: other bytes, ${JSON.stringify(stored)}`);
+    assert.equal(stored.size, statSync(path).size);
+    assert.equal(row.etag, stored.etag);
+    assert.equal(row.checksum, stored.checksum, `${row.name}: the receipt's checksum`);
+    if (stored.computed) assert.equal(stored.checksum, stored.computed);
+    assert.equal(row.verified, 'object');
+    assert.equal(stored.cacheControl, null, 'the browser added a cache-control');
+    return stored;
+}
+
+const uploadsLeft = () => reader.ask({ do: 'uploads' });
+
+async function click(page, selector) {
+    await page.$eval(selector, (button) => button.click());
+}
+
+test('files of every kind of size arrive, several at once, identical', async () => {
+    const page = await openPage();
+    await signIn(page);
+    const paths = [
+        makeFile('empty file.txt', 0),
+        makeFile('one "quoted" byte.bin', 1),
+        makeFile("five MiB, it's \u{1F680}.bin", 5 * MiB),
+        makeFile('exactly one part.bin', 16 * MiB),
+        makeFile('one part + 1 & 100%.bin', 16 * MiB + 1),
+        makeFile('großer Film #1.mkv', 300 * MiB),
+    ];
+    await choose(page, ...paths);
+    const done = await allIn(page, ['done', 'failed'], 90_000);
+    for (const [i, path] of paths.entries()) {
+        const stored = await assertStored(done[i], path);
+        assert.ok(done[i].key.startsWith('upload/alice/'));
+        assert.equal(done[i].value, 1);
+        if (path.endsWith('.txt')) assert.equal(stored.type, 'text/plain');
+    }
+    assert.match(done[5].etag, /-19$/, '300 MiB go in 19 parts');
+    assert.deepEqual(await uploadsLeft(), []);
+
+    await click(page, '#uploads > li:last-child summary');
+    const receipt = await until(
+        () => page.$eval('#uploads > li:last-child details', (e) => e.innerText.includes('Bucket') && e.innerText),
+        'the receipt',
+    );
+    assert.match(receipt, /Verified by S3: its CRC64NVME of the whole object/);
+    for (const value of [done[5].key, done[5].etag, done[5].checksum, '314,572,800', '19 × 16 MiB']) {
+        assert.ok(receipt.includes(value), `${value} is not in ${receipt}`);
+    }
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test('an upload pauses, resumes and arrives', async () => {
+    const page = await openPage();
+    await signIn(page);
+    const path = makeFile('paused.bin', 150 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    await click(page, '.pause');
+    await until(async () => (await rows(page))[0].paused === 'true', 'the pause');
+    await sleep(300);
+    const [before] = await rows(page);
+    await sleep(1000);
+    const [after] = await rows(page);
+    assert.equal(after.value, before.value, 'bytes went out during the pause');
+    assert.ok(after.value < 1 && after.text.includes('Paused'), after.text);
+    await click(page, '.resume');
+    const [done] = await allIn(page, ['done', 'failed'], 60_000);
+    await assertStored(done, path);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test('cancelling leaves nothing behind', async () => {
+    const page = await openPage();
+    await signIn(page, 'carol');
+    await choose(page, makeFile('cancelled.bin', 150 * MiB));
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    assert.equal((await uploadsLeft()).length, 1);
+    await click(page, '.cancel');
+    const [row] = await allIn(page, ['failed']);
+    assert.equal(row.code, 'ABORTED');
+    assert.match(row.text, /Cancelled/);
+    assert.deepEqual(await uploadsLeft(), []);
+    assert.deepEqual(await reader.ask({ do: 'keys', prefix: 'upload/carol/' }), []);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test("a user's credentials open no other user's prefix", async () => {
+    const answer = await fetch(`${demo.api}/v1/credentials`, {
+        headers: { authorization: `Bearer ${mint(demo, { sub: 'alice' })}` },
+    });
+    const { credentials } = await answer.json();
+    const attempt = async (operation, args) =>
+        (await reader.ask({ do: 'attempt', credentials, operation, arguments: args })).code;
+    const [key] = await reader.ask({ do: 'keys', prefix: 'upload/alice/' });
+    assert.ok(key, 'the first test stored something');
+    assert.equal(await attempt('put_object', { Key: 'upload/alice/mine', Body: 'x' }), 'OK');
+    assert.equal(await attempt('put_object', { Key: 'upload/bob/theirs', Body: 'x' }), 'AccessDenied');
+    assert.equal(await attempt('put_object', { Key: 'upload/alice2/theirs', Body: 'x' }), 'AccessDenied');
+    assert.equal(await attempt('create_multipart_upload', { Key: 'upload/bob/theirs' }), 'AccessDenied');
+    assert.equal(await attempt('get_object', { Key: key }), 'AccessDenied');
+    assert.equal(await attempt('delete_object', { Key: key }), 'AccessDenied');
+    assert.equal(await attempt('list_objects_v2', { Prefix: 'upload/bob/' }), 'AccessDenied');
+    assert.equal(await attempt('list_objects_v2', {}), 'AccessDenied');
+    assert.deepEqual(await reader.ask({ do: 'keys', prefix: 'upload/bob/' }), []);
+});
+
+test('without a token, with a wrong one and with an old one the page says so, and goes on after', async () => {
+    const path = makeFile('late.bin', 1000);
+    const past = Math.floor(Date.now() / 1000) - 7200;
+    const cases = [
+        ['none', undefined, /no bearer token/],
+        ['a wrong one', `${mint(demo, {}).slice(0, -20)}AAAAAAAAAAAAAAAAAAAA`, /./],
+        ['an expired one', mint(demo, { iat: past, exp: past + 60 }), /expired/],
+    ];
+    for (const [name, token, detail] of cases) {
+        const page = await openPage(async (page) => {
+            if (!token) return;
+            // The sign-in gives this token once. (Puppeteer's interception would hang the worker.)
+            await page.evaluateOnNewDocument((token) => {
+                const { fetch } = window;
+                window.fetch = (url, options) => {
+                    if (url !== '/demo/token') return fetch(url, options);
+                    window.fetch = fetch;
+                    return Promise.resolve(Response.json({ token }));
+                };
+            }, token);
+        });
+        if (token !== undefined) await signIn(page);
+        await choose(page, path);
+        const [row] = await allIn(page, ['failed']);
+            assert.equal(row.code, 'SIGN_IN', `${name}: ${row.text}`);
+        const message = await page.$eval('#message', (p) => (p.hidden ? '' : p.innerText));
+        assert.match(message, /^Sign in again: /, name);
+        assert.match(message, detail, name);
+        await signIn(page);
+        assert.ok(await page.$eval('#message', (p) => p.hidden), 'the message goes');
+        await click(page, '.retry');
+        const [done] = await allIn(page, ['done']);
+        await assertStored(done, path);
+        // Chromium itself reports each 401 on the console.
+        assert.deepEqual(complaints.filter((text) => !text.includes('status of 401')), []);
+        await page.close();
+    }
+});
+
+test('a file that changes on disk while it is sent is refused by name', async () => {
+    const page = await openPage();
+    await signIn(page, 'dave');
+    const path = makeFile('changing.bin', 200 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.from('changed'), 0, 7, 199 * MiB);
+    closeSync(file);
+    utimesSync(path, new Date(), new Date(Date.now() + 5000));
+    const [row] = await allIn(page, ['done', 'failed'], 60_000);
+    assert.equal(row.code, 'FILE_CHANGED', row.text);
+    assert.deepEqual(await uploadsLeft(), []);
+    assert.deepEqual(await reader.ask({ do: 'keys', prefix: 'upload/dave/' }), []);
+    await page.close();
+});
+
+test('while the browser is offline an upload waits', async () => {
+    const page = await openPage();
+    await signIn(page);
+    const path = makeFile('offline.bin', 150 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    await page.setOfflineMode(true); // the worker's network stays, so nothing but the word stops it
+    await sleep(2500); // what was under way comes to its end
+    const [before] = await rows(page);
+    await sleep(1000);
+    const [after] = await rows(page);
+    assert.equal(after.value, before.value, 'bytes went out');
+    assert.equal(after.state, 'sending', after.text);
+    await page.setOfflineMode(false);
+    const [done] = await allIn(page, ['done', 'failed'], 60_000);
+    await assertStored(done, path);
+    await page.close();
+});
+
+test('an upload survives a server that goes away and comes back', async () => {
+    const page = await openPage();
+    await signIn(page);
+    const path = makeFile('outage.bin', 150 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    demo.stopS3();
+    await sleep(500);
+    const [held] = await rows(page);
+    assert.equal(held.state, 'sending', held.text);
+    demo.startS3();
+    const [done] = await allIn(page, ['done', 'failed'], 90_000);
+    await assertStored(done, path);
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
+test('many files neither freeze the page nor get lost', async () => {
+    const page = await openPage();
+    await signIn(page, 'erin');
+    const path = makeFile('one of many.bin', 1000);
+    const paths = Array.from({ length: 150 }, (_, i) => `${work}/files/many ${i}.bin`);
+    for (const each of paths) copyFileSync(path, each);
+    await page.evaluate(() => {
+        window.longest = 0;
+        let last = performance.now();
+        const frame = (time) => {
+            window.longest = Math.max(window.longest, time - last);
+            last = time;
+            requestAnimationFrame(frame);
+        };
+        requestAnimationFrame(frame);
+    });
+    await choose(page, ...paths);
+    const done = await allIn(page, ['done', 'failed'], 60_000);
+    assert.ok(done.every((row) => row.state === 'done'), done.find((row) => row.state !== 'done')?.text);
+    assert.equal(new Set(done.map((row) => row.key)).size, paths.length);
+    assert.equal((await reader.ask({ do: 'keys', prefix: 'upload/erin/' })).length, paths.length);
+    const longest = await page.evaluate(() => window.longest);
+    assert.ok(longest < 500, `the page stood still for ${longest} ms`);
+    assert.match(await page.$eval('#totals', (p) => p.innerText), /^150 of 150 files done/);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test('the page can be used by keyboard and says what happens', async () => {
+    const page = await openPage();
+    const order = [];
+    for (let i = 0; i < 3; i++) {
+        await page.keyboard.press('Tab');
+        order.push(await page.evaluate(() => document.activeElement.id || document.activeElement.innerText));
+    }
+    assert.deepEqual(order, ['user', 'Sign in', 'files']);
+    await signIn(page);
+    await choose(page, makeFile('announced.bin', 10));
+    await allIn(page, ['done']);
+    await until(() => page.$eval('#live', (p) => p.innerText === 'announced.bin: stored'), 'the announcement');
+    const names = await page.$$eval('#uploads button:not([hidden])', (all) =>
+        all.map((button) => button.getAttribute('aria-label') ?? button.innerText),
+    );
+    assert.ok(names.includes('Remove announced.bin'), String(names));
+    const bar = await page.$eval('progress', (p) => [p.getAttribute('aria-label'), p.getAttribute('aria-valuetext')]);
+    assert.deepEqual(bar, ['announced.bin', '100%, Done, verified by S3']);
+    await page.close();
+});
+
+test('the module works without the page, by fetch, with one part size and own credentials', async () => {
+    const page = await openPage();
+    const path = makeFile('by hand.bin', 23 * MiB);
+    await (await page.$('#files')).evaluate((input) => input.addEventListener('change', (e) => e.stopImmediatePropagation(), true));
+    const token = mint(demo, { sub: 'frank' });
+    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+    const document = await answer.json();
+    await page.evaluate(() => {
+        const input = window.document.createElement('input');
+        input.type = 'file';
+        input.id = 'own';
+        window.document.body.append(input);
+    });
+    await (await page.$('#own')).uploadFile(path);
+    const result = await page.evaluate(async (document) => {
+        const url = new URL('parthaul/worker.js', location.href).href;
+        const policy = trustedTypes.createPolicy('parthaul', { createScriptURL: () => url });
+        const { Parthaul } = await import('/parthaul/parthaul.js');
+        const parthaul = new Parthaul({ getCredentials: () => document, workerUrl: policy.createScriptURL('') });
+        const [file] = window.document.querySelector('#own').files;
+        const options = {
+            key: `${document.prefix}by hand.bin`, partSize: 5 << 20, object: { cacheControl: 'max-age=60' },
+            metadata: { origin: 'a test' },
+        };
+        const upload = parthaul.upload(file, options);
+        const events = new Set();
+        for (const type of ['state', 'progress', 'part', 'done', 'error']) {
+            upload.addEventListener(type, () => events.add(type));
+        }
+        const receipt = await upload.done;
+        // The same key again: nobody's object is overwritten.
+        const refused = await parthaul.upload(file, options).done.catch((error) => error);
+        const aborted = parthaul.upload(file, { ...options, key: `${document.prefix}other`, signal: AbortSignal.abort() });
+        const abort = await aborted.done.catch((error) => error);
+        await parthaul.close();
+        return {
+            receipt, events: [...events], parts: [...upload.parts], states: parthaul.tables.partStates,
+            progress: upload.progress, ended: upload.ended,
+            refused: { name: refused.name, code: refused.code, status: refused.status, s3Code: refused.s3Code,
+                operation: refused.operation, message: refused.message, retryable: refused.retryable },
+            abort: abort.code,
+        };
+    }, document);
+    assert.equal(result.receipt.partCount, 5);
+    assert.equal(result.receipt.verified, 'object');
+    const stored = await reader.ask({ do: 'compare', key: 'upload/frank/by hand.bin', file: path });
+    assert.ok(stored.equal);
+    assert.equal(stored.checksum, result.receipt.checksum);
+    assert.equal(stored.cacheControl, 'max-age=60');
+    assert.deepEqual(result.events.sort(), ['done', 'part', 'progress', 'state']);
+    assert.ok(result.parts.every((state) => result.states[state] === 'sent'), String(result.parts));
+    assert.equal(result.progress.bytes, 23 * MiB);
+    assert.ok(result.ended);
+    assert.equal(result.refused.code, 'EXISTS', JSON.stringify(result.refused));
+    assert.equal(result.refused.name, 'UploadError');
+    assert.equal(result.abort, 'ABORTED');
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
+try {
+    await runTests();
+} finally {
+    reader.stop();
+    await browser.close();
+    await demo.stop();
+}
+if (!process.exitCode) rmSync(work, { recursive: true, force: true });

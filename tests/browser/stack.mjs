@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Starts what the tests need: the whole demo on free ports, a browser, a reader of the bucket.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import puppeteer from '../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
+
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+export const work = `${root}build/tests/browser`;
+
+const isFree = (port) =>
+    new Promise((resolve) => {
+        const server = createServer();
+        server.once('error', () => resolve(false));
+        server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+
+/** A port whose ten neighbours are free too, and the one that SeaweedFS puts 10,000 further. */
+async function freePort() {
+    for (let i = 0; i < 50; i++) {
+        const port = 15_000 + Math.floor(Math.random() * 10_000);
+        const wanted = [...Array(11).keys(), 10_010].map((offset) => isFree(port + offset));
+        if ((await Promise.all(wanted)).every(Boolean)) return port;
+    }
+    throw new Error('no free ports');
+}
+
+const seaweedfs = (...args) =>
+    execFileSync(`${root}tests/servers/seaweedfs.sh`, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+
+/** Start `make demo`'s servers with an empty bucket; all of it lies in `state`. */
+export async function startDemo() {
+    rmSync(work, { recursive: true, force: true });
+    const state = `${work}/demo`;
+    mkdirSync(`${work}/files`, { recursive: true });
+    const port = await freePort();
+    const log = openSync(`${work}/demo.log`, 'w');
+    const child = spawn(`${root}tests/setup/demo.sh`, {
+        env: { ...process.env, PORT: String(port), STATE: state },
+        stdio: ['ignore', 'pipe', log],
+    });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    await new Promise((resolve, reject) => {
+        createInterface(child.stdout).on('line', (line) => line.includes('running at') && resolve());
+        ended.then((code) => reject(new Error(`demo.sh: ${code}\n${readFileSync(`${work}/demo.log`)}`)));
+    });
+    return {
+        port,
+        state,
+        page: `http://127.0.0.1:${port}`,
+        api: `http://127.0.0.1:${port + 1}`,
+        s3: `http://127.0.0.1:${port + 2}`,
+        stopS3: () => seaweedfs('stop', `${state}/s3`),
+        startS3: () => seaweedfs('start', `${state}/s3`, String(port + 2)),
+        async stop() {
+            child.kill('SIGTERM');
+            await ended;
+        },
+    };
+}
+
+/** Make the user's token as the demo's sign-in does, with claims of one's own. */
+export function mint(demo, claims) {
+    const now = Math.floor(Date.now() / 1000);
+    const all = { iss: 'parthaul-demo', aud: 'parthaul', sub: 'alice', iat: now, exp: now + 3600, ...claims };
+    const text = [{ alg: 'HS256', typ: 'JWT' }, all]
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+    const secret = readFileSync(`${demo.state}/jwt-secret`);
+    return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
+}
+
+/** Debian's Chromium, with a profile of its own and no calls to anywhere. */
+export async function startBrowser() {
+    return puppeteer.launch({
+        executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+        userDataDir: `${work}/profile`,
+        args: [
+            '--no-sandbox', // CI runs as root
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+        ],
+    });
+}
+
+/** An S3 client that is not ours: bucket_reader.py, asked by a line of JSON each. */
+export function startReader(demo) {
+    const child = spawn(`${root}build/venv/bin/python`, [`${root}tests/browser/bucket_reader.py`, `${demo.state}/s3`], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const waiting = [];
+    createInterface(child.stdout).on('line', (line) => waiting.shift()(JSON.parse(line)));
+    return {
+        ask: (question) =>
+            new Promise((resolve) => {
+                waiting.push(resolve);
+                child.stdin.write(`${JSON.stringify(question)}\n`);
+            }),
+        stop: () => child.stdin.end(),
+    };
+}
