@@ -27,10 +27,9 @@ typedef struct digests {
 static _Alignas(64) unsigned char stage[STAGE_SIZE];
 static ph_buf out_text;
 
-static const char *const states[] = {"new",        "creating", "sending",  "listing", "completing",
-                                     "checking",   "aborting", "done",     "failed"};
-static const char *const part_states[] = {"todo",    "hashing", "ready",
-                                          "sending", "backoff", "sent"};
+static const char *const states[] = {"new",      "creating", "sending", "listing", "completing",
+                                     "checking", "aborting", "done",    "failed"};
+static const char *const part_states[] = {"todo", "hashing", "ready", "sending", "backoff", "sent"};
 static const char *const notice_kinds[] = {"state", "part", "retry", "warning"};
 static const char *const whys[] = {"first", "expiring", "refused"};
 
@@ -351,18 +350,10 @@ static void add_action(ph_buf *b, const ph_action *a)
     if (a->id)
         ph_json_add_u64(b, "id", a->id);
     switch (a->kind) {
-    case PH_ACTION_REQUEST:
-        add_request(b, &a->u.request);
-        break;
-    case PH_ACTION_HASH:
-        add_hash(b, &a->u.hash);
-        break;
-    case PH_ACTION_CREDENTIALS:
-        add_ask(b, &a->u.ask);
-        break;
-    case PH_ACTION_NOTICE:
-        add_notice(b, &a->u.notice);
-        break;
+    case PH_ACTION_REQUEST: add_request(b, &a->u.request); break;
+    case PH_ACTION_HASH: add_hash(b, &a->u.hash); break;
+    case PH_ACTION_CREDENTIALS: add_ask(b, &a->u.ask); break;
+    case PH_ACTION_NOTICE: add_notice(b, &a->u.notice); break;
     case PH_ACTION_WAIT:
         if (a->u.until_ms != UINT64_MAX)
             ph_json_add_u64(b, "untilMs", a->u.until_ms);
@@ -377,8 +368,7 @@ static void add_action(ph_buf *b, const ph_action *a)
         ph_json_add_failure(b, &a->u.failure);
         ph_json_close(b);
         break;
-    case PH_ACTION_CANCEL:
-        break;
+    case PH_ACTION_CANCEL: break;
     }
     ph_json_close(b);
 }
@@ -459,9 +449,9 @@ static int read_digests(const ph_json *list, ph_event *e)
 
 static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
 {
-    static const char *const kinds[] = {"response", "failed", "sent",  "hashed",
-                                        "unreadable", "granted", "denied", "pause",
-                                        "resume",   "abort",  "offline", "online"};
+    static const char *const kinds[] = {"response",   "failed",  "sent",    "hashed",
+                                        "unreadable", "granted", "denied",  "pause",
+                                        "resume",     "abort",   "offline", "online"};
     ph_header headers[MAX_HEADERS];
     int kind = choice(ph_json_member_text(doc, "kind"), kinds, PH_EVENT_ONLINE + 1, -1);
     if (kind < 0)
@@ -473,8 +463,8 @@ static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
                   .headers = headers,
                   .header_count = read_headers(ph_json_member(doc, "headers"), headers),
                   .bytes = number(doc, "bytes")};
-    bool needs_err = e.kind == PH_EVENT_FAILED || e.kind == PH_EVENT_UNREADABLE ||
-                     e.kind == PH_EVENT_DENIED;
+    bool needs_err =
+        e.kind == PH_EVENT_FAILED || e.kind == PH_EVENT_UNREADABLE || e.kind == PH_EVENT_DENIED;
     if (needs_err && e.err == PH_OK)
         return PH_ERR_BAD_ARG;
     e.body = ph_json_member_text(doc, e.kind == PH_EVENT_GRANTED  ? "document"

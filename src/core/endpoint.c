@@ -106,8 +106,8 @@ bool ph_url_is_loopback(const ph_url *url)
         return true;
     }
     return ph_str_equal_nocase(name, PH_STR("localhost")) || ph_str_equal(name, PH_STR("[::1]")) ||
-           (name.len > 10 && ph_str_equal_nocase(ph_str_skip(name, name.len - 10),
-                                                 PH_STR(".localhost")));
+           (name.len > 10 &&
+            ph_str_equal_nocase(ph_str_skip(name, name.len - 10), PH_STR(".localhost")));
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ void ph_json_open(ph_buf *b, const char *name);
 void ph_json_close(ph_buf *b);
 void ph_json_open_array(ph_buf *b, const char *name);
 void ph_json_close_array(ph_buf *b);
-void ph_json_add_text(ph_buf *b, const char *name, ph_str utf8); /* absent: left out */
+void ph_json_add_text(ph_buf *b, const char *name, ph_str utf8);      /* absent: left out */
 void ph_json_add_cstr(ph_buf *b, const char *name, const char *utf8); /* "": left out */
 void ph_json_add_u64(ph_buf *b, const char *name, uint64_t value);
 void ph_json_add_int(ph_buf *b, const char *name, int64_t value);

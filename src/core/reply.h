@@ -29,12 +29,12 @@ typedef struct ph_reply {
 
     ph_str etag; /* without quotes; absent when hidden */
     ph_str version_id;
-    ph_str upload_id;        /* CREATE */
-    ph_str checksum;         /* of the body or the object, base64, "-N" where composite */
-    ph_checksum_type type;   /* of `checksum`, NONE when not said */
+    ph_str upload_id;      /* CREATE */
+    ph_str checksum;       /* of the body or the object, base64, "-N" where composite */
+    ph_checksum_type type; /* of `checksum`, NONE when not said */
     bool has_size;
-    uint64_t size;           /* HEAD */
-    ph_listed *listed;       /* LIST_PARTS */
+    uint64_t size;     /* HEAD */
+    ph_listed *listed; /* LIST_PARTS */
     size_t listed_count;
     bool truncated;
     uint32_t next_marker;

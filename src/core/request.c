@@ -164,8 +164,10 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
     case PH_OP_CREATE:
         add_object_headers(b, in->object);
         if (in->type != PH_TYPE_NONE) {
-            add_header(b, PH_STR("x-amz-checksum-algorithm"), ph_str_from(ph_alg_row(in->alg)->name));
-            add_header(b, PH_STR("x-amz-checksum-type"), ph_str_from(ph_checksum_type_name(in->type)));
+            add_header(b, PH_STR("x-amz-checksum-algorithm"),
+                       ph_str_from(ph_alg_row(in->alg)->name));
+            add_header(b, PH_STR("x-amz-checksum-type"),
+                       ph_str_from(ph_checksum_type_name(in->type)));
         }
         break;
     case PH_OP_UPLOAD_PART:
@@ -178,19 +180,17 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
         if (in->type == PH_TYPE_FULL_OBJECT && in->checksum)
             add_digest_header(b, in->checksum);
         if (in->type != PH_TYPE_NONE)
-            add_header(b, PH_STR("x-amz-checksum-type"), ph_str_from(ph_checksum_type_name(in->type)));
+            add_header(b, PH_STR("x-amz-checksum-type"),
+                       ph_str_from(ph_checksum_type_name(in->type)));
         size_t from = b->text.len;
         ph_buf_u64(&b->text, in->object_size);
         add_header(b, PH_STR("x-amz-mp-object-size"), made(b, from));
         break;
     }
-    case PH_OP_HEAD:
-        add_header(b, PH_STR("x-amz-checksum-mode"), PH_STR("ENABLED"));
-        break;
+    case PH_OP_HEAD: add_header(b, PH_STR("x-amz-checksum-mode"), PH_STR("ENABLED")); break;
     case PH_OP_NONE:
     case PH_OP_ABORT:
-    case PH_OP_LIST_PARTS:
-        break;
+    case PH_OP_LIST_PARTS: break;
     }
     if (in->object->property[PH_PROP_BUCKET_OWNER].len)
         add_header(b, ph_str_from(properties[PH_PROP_BUCKET_OWNER].header),
@@ -212,8 +212,8 @@ static void add_url(const ph_call *in, ph_buf *b)
         ph_buf_u64(b, in->part_number_marker);
     }
     if (in->upload_id.len && in->op != PH_OP_CREATE) {
-        bool first = in->op != PH_OP_UPLOAD_PART &&
-                     !(in->op == PH_OP_LIST_PARTS && in->part_number_marker);
+        bool first =
+            in->op != PH_OP_UPLOAD_PART && !(in->op == PH_OP_LIST_PARTS && in->part_number_marker);
         ph_buf_cstr(b, first ? "?uploadId=" : "&uploadId=");
         ph_enc_percent(b, in->upload_id, false);
     }

@@ -134,7 +134,9 @@ static void add_value(ph_buf *b, ph_str value)
 
 static bool same_name_as_before(const signer *s, size_t i)
 {
-    return i > 0 && compare_names(s->header[i - 1].name, s->header[i].name) == 0;
+    if (i == 0 || i >= s->header_count)
+        return false;
+    return compare_names(s->header[i - 1].name, s->header[i].name) == 0;
 }
 
 static void add_canonical_headers(const signer *s, ph_buf *b)
@@ -147,7 +149,7 @@ static void add_canonical_headers(const signer *s, ph_buf *b)
             ph_buf_char(b, ':');
         }
         add_value(b, s->header[i].value);
-        if (i + 1 == s->header_count || !same_name_as_before(s, i + 1))
+        if (!same_name_as_before(s, i + 1))
             ph_buf_char(b, '\n');
     }
 }

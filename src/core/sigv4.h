@@ -69,7 +69,6 @@ void ph_sigv4_result_clear(ph_sigv4_result *r);
 
 /* The literal payload of S3 requests whose body is not part of the signature. */
 #define PH_UNSIGNED_PAYLOAD PH_STR("UNSIGNED-PAYLOAD")
-#define PH_EMPTY_SHA256 \
-    PH_STR("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+#define PH_EMPTY_SHA256 PH_STR("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
 #endif

@@ -10,8 +10,8 @@
 
 typedef struct ph_assume_role {
     ph_str role_arn;
-    ph_str session_name; /* see ph_sts_session_name */
-    ph_str policy;       /* JSON; absent: the role's own rights */
+    ph_str session_name;       /* see ph_sts_session_name */
+    ph_str policy;             /* JSON; absent: the role's own rights */
     uint32_t duration_seconds; /* 900..43200 */
 } ph_assume_role;
 

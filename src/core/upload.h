@@ -31,8 +31,8 @@ typedef struct ph_slot {
     uint32_t part_number; /* 0: the slot is free */
     ph_part_state state;
     ph_attempt attempt;
-    ph_digest digest;     /* of the upload's algorithm; kept over retries */
-    ph_digest sha256;     /* for the signature, where payloads are signed */
+    ph_digest digest; /* of the upload's algorithm; kept over retries */
+    ph_digest sha256; /* for the signature, where payloads are signed */
     bool hashed;
     uint32_t bad_digests; /* how often S3 got other bytes */
     uint64_t sent;
@@ -93,7 +93,7 @@ struct ph_upload {
     uint32_t notice_first, notice_count;
     uint32_t cancels[PH_QUEUE];
     uint32_t cancel_count;
-    ph_built built;    /* of the last REQUEST action */
+    ph_built built; /* of the last REQUEST action */
 };
 
 /* ---- Shared by upload.c and events.c ---------------------------------------------------------- */
