@@ -125,8 +125,7 @@ static int hex_value(char c)
     return -1;
 }
 
-/* The byte that two hex digits write, -1 if they are none. */
-static int hex_pair(const char *p)
+int ph_dec_hex_pair(const char *p)
 {
     int high = hex_value(p[0]), low = hex_value(p[1]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
@@ -141,7 +140,7 @@ int ph_dec_hex(ph_str s, void *out, size_t cap, size_t *out_len)
     if (s.len / 2 > cap)
         return PH_ERR_TOO_LONG;
     for (size_t i = 0; i < s.len / 2; i++) {
-        int byte = hex_pair(s.ptr + 2 * i);
+        int byte = ph_dec_hex_pair(s.ptr + 2 * i);
         if (byte < 0)
             return PH_ERR_BAD_ENCODING;
         p[i] = (uint8_t)byte;
@@ -209,7 +208,7 @@ int ph_dec_percent(ph_buf *b, ph_str s)
             ph_buf_char(b, s.ptr[i]);
             continue;
         }
-        int byte = s.len - i > 2 ? hex_pair(s.ptr + i + 1) : -1;
+        int byte = s.len - i > 2 ? ph_dec_hex_pair(s.ptr + i + 1) : -1;
         if (byte < 0)
             return refuse(b, from, PH_ERR_BAD_ENCODING);
         ph_buf_char(b, (char)byte);

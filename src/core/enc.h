@@ -29,6 +29,9 @@ void ph_enc_xml(ph_buf *b, ph_str s); /* & < > " and CR escaped */
 /* A JSON string with its quotes; control bytes as \u00XX; `s` must be UTF-8. */
 void ph_enc_json(ph_buf *b, ph_str s);
 
+/* The byte that the two hex digits at `p` write, -1 if they are none. */
+int ph_dec_hex_pair(const char *p);
+
 /*
  * Decode exactly; `out` holds `cap` bytes, `*out_len` receives how many were written. Padding is
  * needed in base64, and white space, other alphabets and stray bits are refused.

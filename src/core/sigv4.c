@@ -167,25 +167,14 @@ static void add_signed_headers(const signer *s, ph_buf *b)
 
 /* ---- Path and query ------------------------------------------------------------------------- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* What the server gets when it decodes and encodes again: each byte encoded exactly once. */
 static void add_recoded(ph_buf *b, ph_str s, bool keep_slash)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '%' && i + 2 < s.len && hex_value(s.ptr[i + 1]) >= 0 &&
-            hex_value(s.ptr[i + 2]) >= 0) {
-            char byte = (char)(hex_value(s.ptr[i + 1]) * 16 + hex_value(s.ptr[i + 2]));
-            ph_enc_percent(b, (ph_str){&byte, 1}, false);
+        int byte = s.ptr[i] == '%' && s.len - i > 2 ? ph_dec_hex_pair(s.ptr + i + 1) : -1;
+        if (byte >= 0) {
+            char c = (char)byte;
+            ph_enc_percent(b, (ph_str){&c, 1}, false);
             i += 2;
         } else {
             ph_enc_percent(b, (ph_str){s.ptr + i, 1}, keep_slash);

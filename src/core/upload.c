@@ -68,6 +68,15 @@ static int check_options(const ph_upload_options *o)
     return err;
 }
 
+/* A presigned PUT carries a type and a checksum; whatever else an object is given needs credentials. */
+static bool fits_presigned_put(const ph_object *o)
+{
+    for (size_t i = 0; i < PH_PROP_COUNT; i++)
+        if (o->property[i].len && i != PH_PROP_CONTENT_TYPE)
+            return false;
+    return o->metadata_count == 0;
+}
+
 /* see parthaul.h */
 int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload **out)
 {
@@ -87,6 +96,8 @@ int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload *
     if (!u->options.tries)
         u->options.tries = DEFAULT_TRIES;
     u->limit = u->options.concurrency;
+    if (!fits_presigned_put(&options->object))
+        u->options.presign_limit = 0;
     ph_buf_init(&u->document, PH_DOCUMENT_MAX);
     ph_buf_init(&u->whole_text, 64);
     err = copy_texts(u);
