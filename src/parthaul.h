@@ -379,7 +379,8 @@ typedef enum ph_event_kind {
     PH_EVENT_HASHED,     /* of job `id`: digest[0..1] */
     PH_EVENT_UNREADABLE, /* job or request `id`: err is FILE_UNREADABLE or FILE_CHANGED */
     PH_EVENT_GRANTED,    /* of ask `id`: document */
-    PH_EVENT_DENIED,     /* of ask `id`: err is SIGN_IN, FORBIDDEN or NO_CREDENTIALS */
+    PH_EVENT_DENIED,     /* of ask `id`: err is SIGN_IN, FORBIDDEN, NO_CREDENTIALS, or where nobody
+                            can renew them, what S3 refused them with */
     PH_EVENT_PAUSE,
     PH_EVENT_RESUME,
     PH_EVENT_ABORT,

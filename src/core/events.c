@@ -46,13 +46,21 @@ static verdict fix_clock(ph_upload *u, uint64_t now_ms, const ph_attempt *a, con
     return set_clock(u, now_ms, reply->server_time_ms) ? AGAIN_NOW : GIVE_UP;
 }
 
-static verdict refresh_creds(ph_upload *u, const ph_attempt *a)
+static ph_operation part_operation(const ph_upload *u)
+{
+    return u->single ? PH_OP_PUT_OBJECT : PH_OP_UPLOAD_PART;
+}
+
+static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_t part_number,
+                             const ph_reply *reply)
 {
     if (a->creds_serial != u->creds_serial || u->creds_refused)
         return AGAIN_NOW; /* newer ones are there, or on their way */
     if (++u->refusals > MAX_REFUSALS)
         return GIVE_UP;
     u->creds_refused = true;
+    ph_operation op = u->state == PH_STATE_SENDING ? part_operation(u) : ph_upload_control(u);
+    ph_upload_describe(&u->refusal, err, op, part_number, a->tries, reply);
     return AGAIN_NOW;
 }
 
@@ -107,8 +115,8 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
         v = back_off(u, now_ms, err, tries, a, reply);
         break;
     case PH_RETRY_REFRESH_CREDS:
+        v = refresh_creds(u, err, a, part_number, reply);
         a->tries--;
-        v = refresh_creds(u, a);
         break;
     case PH_RETRY_FIX_CLOCK:
         a->tries--;
@@ -190,11 +198,6 @@ static void warn_hidden_etag(ph_upload *u)
 }
 
 /* ---- Parts ----------------------------------------------------------------------------------- */
-
-static ph_operation part_operation(const ph_upload *u)
-{
-    return u->single ? PH_OP_PUT_OBJECT : PH_OP_UPLOAD_PART;
-}
 
 static uint32_t blamed_part(const ph_upload *u, const ph_slot *slot)
 {
@@ -482,10 +485,13 @@ static void control_unanswered(ph_upload *u, uint64_t now_ms, int err)
 
 /* ---- Credentials ------------------------------------------------------------------------------- */
 
+/* Who denies with S3's own word has no other credentials: then it is S3 that is to be quoted. */
 static void fail_ask(ph_upload *u, int err, ph_str reason)
 {
     bool over = ph_upload_is_over(u) || u->state == PH_STATE_ABORTING;
     ph_upload_fail(u, err, PH_OP_NONE, 0, u->ask.tries, NULL);
+    if (!over && u->creds_refused && err == u->refusal.err)
+        u->failure = u->refusal;
     if (reason.len && !over)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }

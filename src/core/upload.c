@@ -316,17 +316,11 @@ void ph_upload_cancel_parts(ph_upload *u)
 }
 
 /* see upload.h */
-void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
-                    const ph_reply *reply)
+void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_number,
+                        uint32_t tries, const ph_reply *reply)
 {
-    if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
-        return;
-    ph_failure *f = &u->failure;
-    enum ph_retry_class retry = ph_err_retry(err);
-    f->err = err;
-    f->part_number = part_number;
-    f->tries = tries;
-    f->retryable = retry != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN;
+    *f = (ph_failure){.err = err, .part_number = part_number, .tries = tries};
+    f->retryable = ph_err_retry(err) != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN;
     ph_text_copy(f->operation, sizeof f->operation, ph_str_from(ph_operation_name(op)));
     ph_text_copy(f->message, sizeof f->message, ph_str_from(ph_err_text(err)));
     if (reply) {
@@ -335,6 +329,15 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
         ph_text_copy(f->request_id, sizeof f->request_id, ph_str_from(reply->request_id));
         ph_text_copy(f->host_id, sizeof f->host_id, ph_str_from(reply->host_id));
     }
+}
+
+/* see upload.h */
+void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
+                    const ph_reply *reply)
+{
+    if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+        return;
+    ph_upload_describe(&u->failure, err, op, part_number, tries, reply);
     ph_upload_cancel_parts(u);
     ph_upload_cancel(u, &u->ask);
     ph_upload_cancel(u, &u->file_hash);

@@ -53,7 +53,8 @@ struct ph_upload {
     ph_sigv4_key key;
     bool creds_refused;
     uint32_t creds_serial;
-    uint32_t refusals; /* since the last success */
+    uint32_t refusals;  /* since the last success */
+    ph_failure refusal; /* S3's last word against the credentials */
     uint64_t renew_ms;
     ph_attempt ask;
     ph_attempt file_hash; /* of the whole file, before the first ask */
@@ -116,6 +117,10 @@ void ph_upload_warn(ph_upload *u, const char *message);
 /* Give up what is under way; slots go back to where they can start again. */
 void ph_upload_cancel_parts(ph_upload *u);
 void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);
+
+/* Write down what failed. `reply` may be NULL. */
+void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_number,
+                        uint32_t tries, const ph_reply *reply);
 
 /*
  * End the upload as failed: first what is under way is cancelled, then S3 is told to forget the
