@@ -46,4 +46,7 @@ bool ph_json_is_object(const ph_json *value);
 bool ph_json_is_array(const ph_json *value);
 bool ph_json_is_true(const ph_json *value);
 
+/* Is it null, or not there at all (NULL)? */
+bool ph_json_is_null(const ph_json *value);
+
 #endif
