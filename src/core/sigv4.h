@@ -42,7 +42,8 @@ typedef struct ph_sigv4 {
 /*
  * The result. `canonical` and `string` hold no secret but may hold the session token. By headers:
  * `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for s3,
- * x-amz-security-token, authorization). Presigned: `query` is the complete new query.
+ * x-amz-security-token, authorization; none that the caller gave). Presigned: `query` is the
+ * complete new query.
  * Views point into the result, which must not be moved, and into what was signed.
  */
 typedef struct ph_sigv4_result {
