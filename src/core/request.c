@@ -211,7 +211,9 @@ static void add_url(const ph_call *in, ph_buf *b)
         ph_buf_cstr(b, "?part-number-marker=");
         ph_buf_u64(b, in->part_number_marker);
     }
-    if (in->upload_id.len && in->op != PH_OP_CREATE) {
+    bool of_upload = in->op == PH_OP_UPLOAD_PART || in->op == PH_OP_COMPLETE ||
+                     in->op == PH_OP_ABORT || in->op == PH_OP_LIST_PARTS;
+    if (of_upload) {
         bool first =
             in->op != PH_OP_UPLOAD_PART && !(in->op == PH_OP_LIST_PARTS && in->part_number_marker);
         ph_buf_cstr(b, first ? "?uploadId=" : "&uploadId=");
