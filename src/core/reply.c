@@ -15,8 +15,6 @@
 #include "str.h"
 #include "xml.h"
 
-#define MAX_LISTED 1000
-
 static const struct {
     const char *code;
     int err;
@@ -218,7 +216,7 @@ static int read_listed(ph_xml *x, ph_alg alg, ph_reply *r)
     }
     if (!part.part_number || !has_size || !part.etag.len)
         return PH_ERR_BAD_ANSWER;
-    if (r->listed_count == MAX_LISTED)
+    if (r->listed_count == PH_LISTED_MAX)
         return PH_ERR_BAD_ANSWER;
     r->listed[r->listed_count++] = part;
     return PH_OK;
@@ -376,7 +374,7 @@ int ph_reply_read(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply 
     ph_buf_init(&out->text, text_size(answer));
     ph_buf_reserve(&out->text, out->text.limit);
     if (op == PH_OP_LIST_PARTS && out->text.err == PH_OK) {
-        out->listed = calloc(MAX_LISTED, sizeof *out->listed);
+        out->listed = calloc(PH_LISTED_MAX, sizeof *out->listed);
         if (!out->listed)
             out->text.err = PH_ERR_NOMEM;
     }
