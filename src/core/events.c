@@ -76,8 +76,8 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
     if (++u->refusals > MAX_REFUSALS)
         return GIVE_UP;
     u->creds_refused = true;
-    if (!u->ask.id)
-        u->ask = (ph_attempt){0}; /* what was tried to renew them early does not count */
+    u->ask.tries = u->ask.id != 0; /* what was tried to renew them early does not count */
+    u->ask.at_ms = 0;
     ph_operation op = u->state == PH_STATE_SENDING ? part_operation(u) : ph_upload_control(u);
     ph_upload_describe(&u->refusal, err, op, part_number, a->tries, reply);
     return AGAIN_NOW;
