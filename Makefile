@@ -52,7 +52,7 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit ## the fast half of the tests: no network, no server
+check: lint types unit $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
@@ -123,7 +123,7 @@ $(eval $(call library,wasm,$(EMCC),emar,$(wasm),$(wasm),wasm))
 
 $B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
-	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs libcurl) -o $@
+	$Q $(CC) $(CFLAGS) $(LDFLAGS) -pthread $^ $$(pkg-config --libs libcurl) -o $@
 
 $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
@@ -174,7 +174,11 @@ $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(a
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
 
-# The server that the tests start, under the sanitizers too.
+# The programs that the tests start, under the sanitizers too.
+$B/tests/parthaul: $(cli:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(sanitize) -pthread $^ $$(pkg-config --libs libcurl) -o $@
+
 $B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
 	$(call show,LD)
 	$Q mkdir -p $(@D) && $(CC) $(sanitize) $^ $$(pkg-config --libs $(api_libs)) -o $@
