@@ -38,8 +38,8 @@ void cli_checksum_help(void)
         "  --etag             the ETag instead: the MD5 in hex, MD5-COUNT of the parts' MD5s with\n"
         "                     --part-size (not of objects that S3 encrypts with KMS)\n"
         "\n"
-        "A file of at most one part is not sent in parts: as `parthaul put --part-size SIZE` does\n"
-        "it, and as other tools do, one PutObject carries it, and its value has no -1.\n"
+        "A file of one part gets -1 with --part-size, as a multipart upload of one part has it.\n"
+        "(parthaul put sends such a file by one PutObject: leave --part-size out for its value.)\n"
         "\n"
         "As with sha256sum, a line begins with a backslash where the file's name had to be\n"
         "escaped: \\\\ is a backslash, \\n a line feed, \\r a carriage return.\n"
@@ -79,7 +79,7 @@ static void end_part(sum *s)
     ph_hash_init(&s->hash, s->hash.alg);
 }
 
-/* A part ends when a byte of the next one comes, so a file of one part never ends one. */
+/* A part ends when a byte of the next one comes; the last one, even an empty one, in add_sum. */
 static int sum_update(sum *s, const char *data, size_t len)
 {
     while (len > 0) {
@@ -112,7 +112,7 @@ static void add_sum(ph_buf *b, const settings *set, sum *s)
 {
     ph_digest d;
     ph_checksum_type type = PH_TYPE_FULL_OBJECT;
-    if (s->whole.parts > 0) {
+    if (s->part_size) {
         type = PH_TYPE_COMPOSITE;
         end_part(s);
         ph_whole_digest(&s->whole, &d);
