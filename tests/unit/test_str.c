@@ -229,8 +229,9 @@ static void test_text_copy(void)
     char place[64];
     ph_text_copy(place, sizeof place, PH_STR("a\0b\x1b[0m\r\n\t\x7f\x1f"));
     CHECK_STR(ph_str_from(place), "a b [0m     ");
-    ph_text_copy(place, sizeof place, PH_STR("\xc2\x80\xc2\x9b"
-                                             "1m\xc2\x9f\xc2\xa0\xc3\x80"));
+    ph_text_copy(place, sizeof place,
+                 PH_STR("\xc2\x80\xc2\x9b"
+                        "1m\xc2\x9f\xc2\xa0\xc3\x80"));
     CHECK_STR(ph_str_from(place), "    1m  \xc2\xa0\xc3\x80");
     ph_text_copy(place, 2, PH_STR("\xc2\x9b"));
     CHECK_STR(ph_str_from(place), "");
