@@ -52,7 +52,7 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
+check: lint types unit $B/tests/host $(module) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
@@ -173,6 +173,11 @@ $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi
 $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(api)))
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
+
+# The border without a browser: the transcripts talk to it as they do to the module.
+$B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) $^ -o $@
 
 # The programs that the tests start, under the sanitizers too.
 $B/tests/parthaul: $(cli:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
