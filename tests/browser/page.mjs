@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
-import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 import { runTests, sleep, test, until } from './harness.mjs';
@@ -309,6 +309,26 @@ test('many files neither freeze the page nor get lost', async () => {
     await page.close();
 });
 
+test('a file that is dropped anywhere on the page is taken', async () => {
+    const page = await openPage();
+    await signIn(page);
+    await page.evaluate(() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(['dropped'], 'dropped.txt', { type: 'text/plain' }));
+        dataTransfer.items.add('a text', 'text/plain');
+        const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+        document.querySelector('header').dispatchEvent(event);
+        if (!event.defaultPrevented) throw new Error('the browser would leave the page');
+    });
+    const path = `${work}/files/dropped.txt`;
+    writeFileSync(path, 'dropped');
+    await until(async () => (await rows(page)).length === 1, 'the row');
+    const [done] = await allIn(page, ['done', 'failed']);
+    await assertStored(done, path);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
 test('the page can be used by keyboard and says what happens', async () => {
     const page = await openPage();
     const order = [];
@@ -343,12 +363,17 @@ test('credentials are renewed before they end, by the token', async () => {
             const answer = await real(url, options);
             const text = await answer.text();
             self.calls.push(`${options.method} ${new URL(url).pathname}`);
-            const soon = new Date(Date.now() + 2500).toISOString();
+            const soon = new Date(Date.now() + 12_000).toISOString();
             return new Response(text.replace(/("expiration":)"[^"]*"/, `$1"${soon}"`), answer);
         };
     });
     const path = makeFile('renewed.bin', 200 * MiB);
     await choose(page, path);
+    await until(async () => (await rows(page))[1].value > 0, 'the first bytes');
+    await worker.evaluate(() => {
+        const real = Date.now;
+        Date.now = () => real() + 11_000;
+    });
     const done = await allIn(page, ['done', 'failed'], 60_000);
     await assertStored(done[1], path);
     const calls = await worker.evaluate(() => self.calls);

@@ -530,13 +530,10 @@ addEventListener('drop', (event) => {
     event.preventDefault();
     inside = 0;
     document.body.classList.remove('dragging');
-    const items = [...(event.dataTransfer?.items ?? [])];
-    const folders = items.filter((item) => item.webkitGetAsEntry()?.isDirectory).length;
-    const files = items
-        .filter((item) => item.kind === 'file' && !item.webkitGetAsEntry()?.isDirectory)
-        .map((item) => item.getAsFile());
-    if (folders) message('Folders are not taken: choose the files in them.');
-    add(/** @type {File[]} */ (files.filter(Boolean)));
+    const dropped = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
+    const files = dropped.filter((item) => !item.webkitGetAsEntry()?.isDirectory);
+    if (files.length < dropped.length) message('Folders are not taken: choose the files in them.');
+    add(/** @type {File[]} */ (files.map((item) => item.getAsFile()).filter(Boolean)));
 });
 
 addEventListener('beforeunload', (event) => {

@@ -285,7 +285,7 @@ export class Parthaul {
         const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
         const wasmUrl = new URL(wasm, document.baseURI).href;
         worker.onmessage = ({ data }) => this.#listen(data);
-        worker.onerror = ({ message }) => this.#crash(message ?? 'the worker cannot be loaded');
+        worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
         const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
         this.#post({ kind: 'start', config: { wasmUrl, api: base, connections, transport } });
