@@ -451,6 +451,34 @@ test('the module works without the page, by fetch, with other parts and own cred
     await page.close();
 });
 
+test("the README's example works as it stands", async () => {
+    const [, example] = readFileSync(`${root}README.md`, 'utf8').match(/```js\n(import [^]*?)```/);
+    const page = await openPage((page) => page.setBypassCSP(true)); // it has no Trusted Types
+    await page.evaluate(() => {
+        document.body.innerHTML = `<input type=file id=input><progress id=bar></progress>
+            <button id=pauseButton></button><button id=cancelButton></button><p id=message></p>`;
+    });
+    await page.evaluate(
+        `(async () => {
+            const session = { token: () => ${JSON.stringify(mint(demo, { sub: 'heidi' }))} };
+            const [input, bar, pauseButton, cancelButton, message] = document.body.children;
+            ${example
+                .replace(/import (.*) from (.*);/, 'const $1 = await import($2);')
+                .replace('https://uploads.example.com', demo.api)}
+        })()`,
+    );
+    for (const size of [0, 20 * MiB]) {
+        const path = makeFile(`example ${size}.bin`, size);
+        await (await page.$('#input')).uploadFile(path);
+        const text = () => page.$eval('#message', (p) => p.innerText);
+        const said = await until(async () => (await text()).includes(`example ${size}`) && text(), 'the receipt');
+        assert.match(said, /^upload\/heidi\/.* arrived: CRC64NVME [\w+/]{11}=$/);
+        assert.equal(await page.$eval('#bar', (bar) => bar.value), 1);
+    }
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
 test('what goes wrong around an upload has a code and a sentence', async () => {
     const page = await openModule();
     const path = makeFile('gone.bin', 1000);

@@ -250,15 +250,15 @@ class Row {
 
     paint() {
         const { upload } = this;
-        const { state, paused, error, receipt, progress } = upload;
+        const { state, paused, error } = upload;
         const data = this.li.dataset;
         data.state = state;
         data.name = this.file.name;
         data.paused = String(paused);
         data.code = error?.code ?? '';
-        const share = receipt ? 1 : progress.bytes / (progress.total || 1);
-        this.bar.value = share;
-        this.bar.setAttribute('aria-valuetext', `${percent.format(share)}, ${this.words()}`);
+        const { fraction } = upload.progress;
+        this.bar.value = fraction;
+        this.bar.setAttribute('aria-valuetext', `${percent.format(fraction)}, ${this.words()}`);
         this.what.textContent = this.words();
         this.rates.textContent = upload.ended ? '' : this.rate();
         /** @type {Record<string, boolean>} */
@@ -289,9 +289,9 @@ class Row {
     }
 
     rate() {
-        const { bytes, total, speed, secondsLeft } = this.upload.progress;
+        const { bytes, total, fraction, speed, secondsLeft } = this.upload.progress;
         const moving = this.upload.state === 'sending' && !this.upload.paused;
-        const parts = [percent.format(bytes / (total || 1)), `${size(bytes)} of ${size(total)}`];
+        const parts = [percent.format(fraction), `${size(bytes)} of ${size(total)}`];
         if (moving && speed) parts.push(`${size(speed)}/s`, time(secondsLeft));
         return parts.filter(Boolean).join(' · ');
     }
