@@ -239,6 +239,8 @@ int report_failure(report *r, const ph_failure *f, const char *reason)
         ph_buf b;
         ph_failure members = *f;
         members.http_status = 0;
+        if (!ph_str_is_utf8(ph_str_from(f->message))) /* it names a file that is not */
+            ph_text_copy(members.message, sizeof members.message, ph_str_from(ph_err_text(f->err)));
         open_document(&b, "failed");
         ph_json_add_failure(&b, &members);
         if (f->http_status)

@@ -10,9 +10,12 @@
 #include "transfer.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/buf.h"
 #include "core/endpoint.h"
@@ -23,6 +26,7 @@
 #define MAX_HEADERS 128
 #define CONNECT_MS 20000
 #define SEND_BUFFER (256L << 10)
+#define UNSENT (128 << 10)
 
 typedef struct transfer {
     struct transfer *next;
@@ -127,8 +131,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
         return size * count;
     }
     ph_str name = ph_str_trim(ph_str_cut(&value, ':'));
-    if (!name.len || !value.ptr)
-        return size * count; /* the empty line at the end */
+    if (!name.len || !value.ptr || !ph_str_is_utf8(value))
+        return size * count; /* the empty line at the end, or nothing of S3's */
     if (x->end_count == 2 * MAX_HEADERS)
         return refuse(x, "the answer has too many headers");
     add_lower(&x->head, name);
@@ -212,6 +216,21 @@ static void set_body(transfer *x, const ph_request *r)
         curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
 }
 
+/*
+ * The system would take megabytes of a body at once and send them in its own time. On a slow line
+ * nothing would then seem to move for longer than the engine waits, and progress would jump.
+ */
+static int on_socket(void *user, curl_socket_t s, curlsocktype purpose)
+{
+    (void)user;
+    (void)purpose;
+#ifdef TCP_NOTSENT_LOWAT
+    int most = UNSENT;
+    setsockopt(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); /* helps, is not needed */
+#endif
+    return CURL_SOCKOPT_OK;
+}
+
 static void set_connection(transfer *x, const char *url)
 {
     CURL *c = x->easy;
@@ -223,6 +242,7 @@ static void set_connection(transfer *x, const char *url)
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "parthaul/" PH_VERSION);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_SOCKOPTFUNCTION, on_socket);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);

@@ -8,6 +8,7 @@ output is one JSON object, and standard error is clean text in which the last li
 import concurrent.futures
 import json
 import os
+import pty
 import random
 import shutil
 import signal
@@ -76,6 +77,8 @@ row("no-answer", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
 row("early-403", 3, "ACCESS_DENIED")
 
 # Answers that are too much, too slow or of another shape.
+row("http-1.0", 0, retries=0)
+row("latin-1", 3, "ACCESS_DENIED", requestId="REQUEST-1")
 row("huge-body", 4, "NETWORK", "--tries", "2")
 row("huge-headers", 4, "NETWORK", "--tries", "2")
 row("slow-headers", 0, retries=0)
@@ -297,6 +300,33 @@ def try_tls(folder, path):
     server.shutdown()
 
 
+def try_progress(server, path):
+    """The line that moves, where standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB", path,
+                                "s3://bucket/faults/complete-keepalive-blanks@progress"],
+                               env={**CLEAN, **KEYS}, stdout=subprocess.PIPE, stderr=theirs)
+    out, _ = running.communicate(timeout=30)
+    os.write(theirs, b"!")  # so that there is something to read
+    shown = os.read(ours, 1 << 16).removesuffix(b"!")
+    os.close(theirs)
+    os.close(ours)
+    check("progress", (running.returncode, b"100 %  5.0 MiB of 5.0 MiB" in shown,
+                       shown.endswith(b"\r\x1b[K")), (0, True, True))
+    check("progress: not in the receipt", b"\r" in out, False)
+
+
+def try_outputs(server, files):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PROGRAM, "put", "--endpoint", server.url, files[True],
+                               "s3://bucket/faults/fine@full"], env={**CLEAN, **KEYS}, stdout=full,
+                              stderr=subprocess.PIPE, check=False)
+    check("standard output is full", (done.returncode, done.stderr.count(b"\n")), (1, 1))
+    done = put(server, "faults/fine", path=b"/nonexistent/\xff")
+    check("a name that is not UTF-8", (done.returncode, json.loads(done.stdout).get("code")),
+          (1, "FILE_UNREADABLE"))
+
+
 def try_proxy(server, path):
     """What is on this machine is not reached through a proxy."""
     done = put(server, "faults/fine@proxy", path=path, env={"http_proxy": "http://127.0.0.1:1"})
@@ -326,6 +356,8 @@ def main():
             try_api(server, files)
             try_signals(server, files[False])
             try_changing_file(server, folder)
+            try_progress(server, files[False])
+            try_outputs(server, files)
             try_proxy(server, files[True])
             for thread in apart:
                 thread.join()

@@ -107,7 +107,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         self.left = int(self.headers.get("content-length", 0))  # of the body, not read yet
-        self.__dict__.pop("answer", None)  # what a fault did to the last request's
+        for changed in "answer", "send_header":  # by a fault, for the last request
+            self.__dict__.pop(changed, None)
         url = urllib.parse.urlsplit(self.path)
         self.path_only = urllib.parse.unquote(url.path)
         self.query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
@@ -554,6 +555,23 @@ def _(r):
 def _(r):
     """An interim answer that nobody asked for."""
     r.wfile.write(b"HTTP/1.1 100 Continue\r\nETag: \"wrong\"\r\n\r\n")
+    return False
+
+
+@fault("http-1.0")
+def _(r):
+    """No connection is kept, and the status line is of another age."""
+    r.protocol_version = "HTTP/1.0"
+    r.close_connection = True
+    return False
+
+
+@fault("latin-1")
+def _(r):
+    r.send_header = lambda name, value: Handler.send_header(
+        r, name, value.replace("REQUEST-1", "R\u00e4QUEST"))
+    if r.op == "UploadPart":
+        raise Refused(403, "AccessDenied")
     return False
 
 
