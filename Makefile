@@ -16,7 +16,11 @@ include := -Isrc -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
-wasm := -O3 -msimd128 -mbulk-memory
+# Small where bytes of the file do not pass, fast where they do.
+wasm = $(optimise) -msimd128 -mbulk-memory
+optimise := -Os
+$B/wasm/core/crc.o: optimise := -O3
+$B/wasm/bearssl/%: optimise := -O3
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
 
 core := $(sort $(wildcard src/core/*.c))
@@ -117,7 +121,7 @@ $B/$1/cjson.o: | $D/build.ok $D/$6.ok
 endef
 $(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))
-$(eval $(call library,wasm,$(EMCC),emar,$(wasm),$(wasm),wasm))
+$(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
 
 # ---- The programs ----------------------------------------------------------------------------------
 
