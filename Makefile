@@ -5,8 +5,10 @@
 
 CC ?= cc
 EMCC ?= emcc
+FUZZ_CC ?= clang
 CFLAGS ?= -O2 -g
 PORT ?= 8080
+T ?= 60
 B := build
 D := $B/deps
 
@@ -27,6 +29,7 @@ core := $(sort $(wildcard src/core/*.c))
 cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
 types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
@@ -56,11 +59,14 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit $B/tests/host $(module) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
+check: lint types unit $(fuzzers:%=$B/tests/%) $B/tests/host $(module) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 	@tests/run.sh $^
+
+fuzz: $(fuzzers:%=$B/fuzz/%) ## each parser under a fuzzer, for T=60 seconds
+	@tests/fuzz/fuzz.sh $T $^
 
 types: $D/node.ok ## the types of the JavaScript
 	@web/node_modules/.bin/tsc -p web
@@ -79,7 +85,7 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/fuzz $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
@@ -87,7 +93,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit types lint format deps clean distclean help
+.PHONY: all demo test check unit fuzz types lint format deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -165,6 +171,17 @@ $B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
 	$(call show,TEST)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) -o $@
+
+# A fuzz target, and the same without a fuzzer: it reads the files that it is given.
+$B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libparthaul.a
+	$(call show,FUZZ)
+	$Q $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
+
+$B/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
 
 # The API's tests call its routes without a socket, so they get all of it but main().
 $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi.a \

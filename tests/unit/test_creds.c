@@ -433,7 +433,7 @@ static void test_wiping(void)
     for (size_t i = 0; i < COUNT(secrets); i++) {
         test_case("the watch sees what is not wiped");
         test_watch_secret(secrets[i]);
-        char *bare = malloc(100);
+        char *volatile bare = malloc(100); /* or the compiler sees that nobody wants it */
         free(strcpy(bare, secrets[i]));
         ph_str copy;
         CHECK_INT(ph_str_copy(ph_str_from(secrets[i]), &copy), PH_OK);

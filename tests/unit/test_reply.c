@@ -893,7 +893,7 @@ static void test_damaged(void)
         size_t i = test_random(&random) % COUNT(documents), len = strlen(documents[i].body);
         memcpy(body, documents[i].body, len);
         for (uint64_t n = 1 + test_random(&random) % 4; n > 0; n--)
-            body[test_random(&random) % len] = (char)test_random(&random);
+            body[test_random(&random) % len] = (char)(n * 85 + round);
         test_case("damaged %u", round);
         ph_operation op = operations[test_random(&random) % COUNT(operations)];
         ph_reply r;
