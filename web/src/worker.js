@@ -297,7 +297,7 @@ async function read() {
 /** @param {Job} job @param {ActionOf<"hash">} action */
 async function hash(job, { id, hash: { offset, length, algorithms } }) {
     const signal = job.active.get(id)?.signal;
-    if (!signal) return; // cancelled before it began
+    if (!signal || signal.aborted) return; // it was cancelled before it began
     const handle = engine.hashOpen(...algorithms);
     /** @type {string | undefined} */
     let broken;
