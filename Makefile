@@ -127,6 +127,8 @@ $B/$1/cjson.o: | $D/build.ok $D/$6.ok
 endef
 $(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))
+$(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
+	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
 $(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
 
 # ---- The programs ----------------------------------------------------------------------------------
