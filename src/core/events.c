@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "enc.h"
 #include "str.h"
 #include "upload.h"
 
