@@ -168,11 +168,20 @@ static void test_learn(void)
     check_counts(&l, 2, 0, 0, 2 * PART_SIZE);
     CHECK(l.parts[0].confirmed);
 
+    test_case("learn of the last part, what is confirmed already");
+    CHECK_INT(ph_ledger_store(&l, 3, absent, &d, true), PH_OK);
+    check_counts(&l, 3, 1, 0, SIZE);
+    p = listed(3, 10, "three");
+    p.checksum = d;
+    CHECK_INT(ph_ledger_learn(&l, &p), PH_OK);
+    check_counts(&l, 3, 0, 0, SIZE);
+    CHECK_STR(l.parts[2].etag, "three");
+
     test_case("learn what is known");
     p = listed(1, 7, "other");
     CHECK_INT(ph_ledger_learn(&l, &p), PH_OK);
     CHECK_STR(l.parts[0].etag, "one");
-    check_counts(&l, 2, 0, 0, 2 * PART_SIZE);
+    check_counts(&l, 3, 0, 0, SIZE);
     ph_ledger_clear(&l);
 }
 

@@ -729,6 +729,8 @@ static void test_list(void)
     CHECK_STR(r.listed[1].etag, "b");
     CHECK_U64(r.listed[1].checksum.len, 0);
     ph_reply_clear(&r);
+    CHECK(r.listed == NULL && r.listed_count == 0);
+    ph_reply_clear(&r); /* twice is harmless */
 
     test_case("a last page without a part");
     read_body(PH_OP_LIST_PARTS, 200,

@@ -36,7 +36,7 @@ static const ph_digest sha256 = {.alg = PH_ALG_SHA256, .len = 32, .bytes = {0xff
 /* Everything that an object can be given. */
 static ph_object full_object(void)
 {
-    static const ph_header metadata[] = {{BYTES("Title"), BYTES("a b")},
+    static const ph_header metadata[] = {{BYTES("TitleAZaz"), BYTES("a b")},
                                          {BYTES("x_1.2-3"), BYTES("")}};
     ph_object o = {.metadata = metadata, .metadata_count = 2, .overwrite = true};
     o.property[PH_PROP_CONTENT_TYPE] = PH_STR("video/mp4");
@@ -78,7 +78,7 @@ static ph_object full_object(void)
     "x-amz-object-lock-legal-hold: ON\n"                           \
     "x-amz-acl: private\n"                                         \
     "x-amz-website-redirect-location: /other\n"                    \
-    "x-amz-meta-title: a b\n"                                      \
+    "x-amz-meta-titleazaz: a b\n"                                  \
     "x-amz-meta-x_1.2-3: \n"
 #define OWNER "x-amz-expected-bucket-owner: 111122223333\n"
 #define SIGNED(payload) "x-amz-date: 20130524T000000Z\nx-amz-content-sha256: " payload "\n"
@@ -394,10 +394,11 @@ static void test_object_values(void)
         int err;
     } names[] = {
         {BYTES("a"), PH_OK},
-        {BYTES("A-Z_0.9"), PH_OK},
+        {BYTES("A-Z_0.9az"), PH_OK},
         {BYTES(""), PH_ERR_BAD_HEADER},
         {BYTES("a b"), PH_ERR_BAD_HEADER},
         {BYTES("a:"), PH_ERR_BAD_HEADER},
+        {BYTES(":a"), PH_ERR_BAD_HEADER},
         {BYTES("a\n"), PH_ERR_BAD_HEADER},
         {BYTES("a\0"), PH_ERR_BAD_HEADER},
         {BYTES("a/b"), PH_ERR_BAD_HEADER},
