@@ -52,7 +52,7 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit ## the fast half of the tests: no network, no server
+check: lint types unit $(if $(api),$B/tests/fuzz_api) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
@@ -75,15 +75,26 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/wasm $B/gen $B/fuzz $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+
+fuzz-api: $(patsubst src/%,$B/fuzz/%.o,$(core) $(filter-out src/api/main.c,$(api))) ## feeds the API what nobody would send (T=60 seconds)
+	@mkdir -p $B/fuzz/corpus-api && clang $(include) -DFUZZER -O1 -g \
+		-fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_api.c $^ $B/asan/cjson.o \
+		$(bearssl:%=$B/asan/bearssl/%.o) $$(pkg-config --libs $(api_libs)) -o $B/fuzz/fuzz_api
+	@$B/fuzz/fuzz_api -max_total_time=$(or $T,60) -max_len=8192 -close_fd_mask=1 \
+		$B/fuzz/corpus-api tests/fuzz/corpus/api
+
+bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
+	@tests/setup/deps.sh server bench
+	@$B/venv/bin/python tests/bench/api.py
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit types lint format deps clean distclean help
+.PHONY: all demo test check unit types lint format fuzz-api bench-api deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -180,6 +191,16 @@ $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi
 $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(api)))
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
+
+# Replays what fuzzing found and what it starts from.
+$B/tests/fuzz_api: tests/fuzz/fuzz_api.c $B/asan/libapi.a $B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/fuzz/%.c.o: src/%.c $B/gen/openapi.inc $B/asan/libparthaul.a
+	$Q mkdir -p $(@D) && clang $(include) -std=c11 -O1 -g \
+		-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover -c $< -o $@
 
 # The server that the tests start, under the sanitizers too.
 $B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
