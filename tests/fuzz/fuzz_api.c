@@ -3,11 +3,10 @@
  * Feeds the API what others make up: bodies, tokens, claims, key files, queries. The first byte of
  * an input says which; the rest is it. What must hold whatever comes: an answer, and no prefix, key
  * or policy that reaches out of the user's own.
- *
- * Built with libFuzzer by `make fuzz-api`, and with a main() of its own that replays files.
  */
+#include "fuzz.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/config_file.h"
@@ -21,16 +20,8 @@
 #define NOW (UINT64_C(1700000000) * 1000)
 #define PREFIX "upload/a-key/"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static api_config config;
 static api_service service;
-
-static void need(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static int lend(api_sts *sts, const api_wish *wish, uint64_t now_ms, bool may_wait,
                 bool *would_wait, api_loan *out, ph_sts_error *said)
@@ -39,10 +30,14 @@ static int lend(api_sts *sts, const api_wish *wish, uint64_t now_ms, bool may_wa
     ph_buf policy;
     ph_buf_init(&policy, 8192);
     ph_str where = wish->key.ptr ? wish->key : wish->prefix;
-    need(ph_str_starts(where, PH_STR(PREFIX)));
-    int err = wish->key.ptr ? ph_sts_key_policy(config.bucket, wish->key, &policy)
-                            : ph_sts_prefix_policy(config.bucket, wish->prefix, &policy);
-    need(err == PH_OK || err == PH_ERR_TOO_LONG);
+    if (!where.ptr) /* a role of the list, with all its rights */
+        MUST(ph_str_equal(wish->role_arn, PH_STR("arn:aws:iam::1:role/reader")));
+    else
+        MUST(ph_str_starts(where, PH_STR(PREFIX)));
+    int err = !where.ptr      ? PH_OK
+              : wish->key.ptr ? ph_sts_key_policy(config.bucket, wish->key, &policy)
+                              : ph_sts_prefix_policy(config.bucket, wish->prefix, &policy);
+    MUST(err == PH_OK || err == PH_ERR_TOO_LONG);
     ph_buf_clear(&policy);
     memset(out, 0, sizeof *out);
     memset(said, 0, sizeof *said);
@@ -75,17 +70,17 @@ static void set_up(void)
     config.url_seconds = 900;
     config.metrics = true;
     config.properties = PH_STR("cacheControl,contentDisposition,expires,metadata");
-    need(ph_str_copy(PH_STR("upload/{sub}/"), &config.prefix) == PH_OK);
+    MUST(ph_str_copy(PH_STR("upload/{sub}/"), &config.prefix) == PH_OK);
     ph_target target = {.bucket = config.bucket, .region = config.region};
-    need(ph_endpoint_make(&target, &config.bucket_at) == PH_OK);
+    MUST(ph_endpoint_make(&target, &config.bucket_at) == PH_OK);
     uint8_t hash[PH_SHA256_LEN];
     char line[128];
     ph_sha256("fuzz", 4, hash);
     for (size_t i = 0; i < sizeof hash; i++)
         snprintf(line + 2 * i, 3, "%02x", hash[i]);
     strcpy(line + 64, " a-key\n");
-    need(api_keys_read(ph_str_from(line), &config.api_keys) == NULL);
-    need(api_service_start(&config, zeros, &service));
+    MUST(api_keys_read(ph_str_from(line), &config.api_keys) == NULL);
+    MUST(api_service_start(&config, zeros, &service));
     service.borrow = lend;
 }
 
@@ -102,16 +97,16 @@ static void feed_route(const char *method, ph_str path, ph_str query, ph_str bod
                      .body = body};
     api_answer a;
     api_answer_make(&service, &r, &a);
-    need(a.status >= 200 && a.status < 600 && a.status != 500);
+    MUST(a.status >= 200 && a.status < 600 && a.status != 500);
     for (size_t i = 0; i < a.header_count; i++)
-        need(!strpbrk(a.headers[i].value.ptr, "\r\n"));
+        MUST(!strpbrk(a.headers[i].value.ptr, "\r\n"));
     if (a.body.len > 0 && !ph_str_equal(path, PH_STR("/metrics")) &&
         !ph_str_starts(path, PH_STR("/get_key/"))) {
         ph_json *document;
         int err = ph_json_parse(ph_buf_view(&a.body), &document);
-        need(err == PH_OK || err == PH_ERR_TOO_LONG);
+        MUST(err == PH_OK || err == PH_ERR_TOO_LONG);
         ph_str key = ph_json_member_text(document, "key");
-        need(!key.ptr || ph_str_starts(key, PH_STR(PREFIX)));
+        MUST(!key.ptr || ph_str_starts(key, PH_STR(PREFIX)));
         if (err == PH_OK)
             ph_json_free(document);
     }
@@ -123,7 +118,7 @@ static void feed_token(ph_str text)
     api_token t;
     bool unknown;
     if (api_token_open(text, &t).problem == API_NO_PROBLEM)
-        need(api_token_verify(&t, NULL, &unknown).problem != API_NO_PROBLEM);
+        MUST(api_token_verify(&t, NULL, &unknown).problem != API_NO_PROBLEM);
     api_token_close(&t);
 }
 
@@ -150,13 +145,13 @@ static void feed_claims(ph_str text)
     if (api_prefix_make(PH_STR("builds/{product}/{build}/"), claims, &prefix).problem ==
         API_NO_PROBLEM) {
         ph_str made = ph_buf_view(&prefix);
-        need(ph_sts_prefix_policy(PH_STR("uploads"), made, &policy) == PH_OK);
+        MUST(ph_sts_prefix_policy(PH_STR("uploads"), made, &policy) == PH_OK);
         size_t slashes = 0;
         for (size_t i = 0; i < made.len; i++) {
             slashes += made.ptr[i] == '/';
-            need(!strchr("*?${%\"\\", made.ptr[i]) && made.ptr[i] > ' ' && made.ptr[i] <= '~');
+            MUST(!strchr("*?${%\"\\", made.ptr[i]) && made.ptr[i] > ' ' && made.ptr[i] <= '~');
         }
-        need(slashes == 3 && ph_str_starts(made, PH_STR("builds/")));
+        MUST(slashes == 3 && ph_str_starts(made, PH_STR("builds/")));
     }
     ph_buf_clear(&prefix);
     ph_buf_clear(&scopes);
@@ -206,29 +201,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
-
-/* ---- Replay ---------------------------------------------------------------------------------- */
-
-#ifndef FUZZER
-int main(int argc, char **argv)
-{
-    static uint8_t data[1 << 20];
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        if (!file)
-            return EXIT_FAILURE;
-        size_t size = fread(data, 1, sizeof data, file);
-        fclose(file);
-        uint8_t *exact = malloc(size > 0 ? size : 1); /* so that one byte too many is noticed */
-        if (!exact)
-            return EXIT_FAILURE;
-        memcpy(exact, data, size);
-        LLVMFuzzerTestOneInput(exact, size);
-        free(exact);
-    }
-    printf("%d inputs replayed\n", argc - 1);
-    api_service_stop(&service);
-    api_config_clear(&config);
-    return EXIT_SUCCESS;
-}
-#endif

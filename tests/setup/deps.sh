@@ -7,6 +7,7 @@
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
 #   browser  Chromium
 #   lint     clang-format, cppcheck
+#   fuzz     clang with its fuzzer
 #   bench    nginx and wrk, to be measured beside
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
@@ -51,8 +52,9 @@ packages_of() {
         server) has_venv python3 || echo python3 python3-venv ;;
         browser) have chromium || echo chromium ;;
         lint) echo clang-format cppcheck ;;
+        fuzz) have clang || echo clang libclang-rt-14-dev ;;
         bench) echo nginx-light wrk ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, bench)" ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench)" ;;
     esac
 }
 
