@@ -14,7 +14,7 @@ D := $B/deps
 
 # Ours has to be free of warnings; BearSSL and cJSON come with their own habits.
 strict := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wvla -Werror
-include := -Isrc -isystem $D/bearssl/inc -isystem $D/cjson
+include := -Isrc -I$B/gen -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
@@ -85,15 +85,19 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/fuzz $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+
+bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
+	@tests/setup/deps.sh server bench
+	@$B/venv/bin/python tests/bench/api.py
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz types lint format deps clean distclean help
+.PHONY: all demo test check unit fuzz bench-api types lint format deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -144,6 +148,13 @@ $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 $B/native/%.o: src/%.c | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# What describes the API is served by it, so it is compiled in: its bytes as numbers.
+$B/gen/openapi.inc: src/api/openapi.json
+	$(call show,GEN)
+	$Q mkdir -p $(@D) && od -v -An -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@
+
+$B/native/api/info.o $B/asan/api/info.o $B/fuzz/api/info.o: $B/gen/openapi.inc
 
 # ---- The web files ---------------------------------------------------------------------------------
 
@@ -196,6 +207,23 @@ $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi
 $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(api)))
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
+
+# The API's fuzz target calls its routes too.
+$B/fuzz/fuzz_api: tests/fuzz/fuzz_api.c $(patsubst src/%.c,$B/fuzz/%.o,$(filter-out \
+		src/api/main.c,$(api))) $B/fuzz/libparthaul.a
+	$(call show,FUZZ)
+	$Q mkdir -p $(@D) && $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
+		$(filter %.c %.o %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/fuzz/api/%.o: src/api/%.c | $D/build.ok $D/fuzz.ok
+	$(call show,CC)
+	$Q mkdir -p $(@D) && $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+$B/tests/fuzz_api: tests/fuzz/fuzz_api.c tests/fuzz/replay.c $B/asan/libapi.a $B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
 
 # The border without a browser: the transcripts talk to it as they do to the module.
 $B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a

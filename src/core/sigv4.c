@@ -375,16 +375,16 @@ static int derive_key(ph_str secret, ph_sigv4_key *key)
     return err;
 }
 
-static int find_key(const signer *s, ph_sigv4_key *cached, ph_sigv4_key *out)
+/* see sigv4.h */
+int ph_sigv4_key_find(ph_str date, ph_str region, ph_str service, ph_str secret,
+                      ph_sigv4_key *cached, ph_sigv4_key *out)
 {
-    const ph_sigv4 *in = s->in;
-    ph_str secret = in->creds->secret_access_key;
     memset(out, 0, sizeof *out);
-    if (in->region.len >= sizeof out->region || in->service.len >= sizeof out->service)
+    if (date.len != 8 || region.len >= sizeof out->region || service.len >= sizeof out->service)
         return PH_ERR_TOO_LONG;
-    memcpy(out->date, s->out->date, 8);
-    memcpy(out->region, in->region.ptr, in->region.len);
-    memcpy(out->service, in->service.ptr, in->service.len);
+    memcpy(out->date, date.ptr, 8);
+    memcpy(out->region, region.ptr, region.len);
+    memcpy(out->service, service.ptr, service.len);
     ph_sha256(secret.ptr, secret.len, out->secret_id);
     if (cached && key_fits(cached, out)) {
         *out = *cached;
@@ -399,7 +399,8 @@ static int find_key(const signer *s, ph_sigv4_key *cached, ph_sigv4_key *out)
 static int add_signature(const signer *s, ph_sigv4_key *cached)
 {
     ph_sigv4_key key;
-    int err = find_key(s, cached, &key);
+    int err = ph_sigv4_key_find((ph_str){s->out->date, 8}, s->in->region, s->in->service,
+                                s->in->creds->secret_access_key, cached, &key);
     if (err != PH_OK)
         return err;
     uint8_t mac[PH_SHA256_LEN];

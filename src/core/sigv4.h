@@ -68,6 +68,14 @@ typedef struct ph_sigv4_result {
 int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out);
 void ph_sigv4_result_clear(ph_sigv4_result *r);
 
+/*
+ * Give the signing key of a day ("20130524"), region and service: the one in `cached` if it is
+ * that, else a new one, which `cached` (may be NULL) then holds too.
+ * Errors: PH_ERR_TOO_LONG, PH_ERR_NOMEM.
+ */
+int ph_sigv4_key_find(ph_str date, ph_str region, ph_str service, ph_str secret,
+                      ph_sigv4_key *cached, ph_sigv4_key *out);
+
 /* The literal payload of S3 requests whose body is not part of the signature. */
 #define PH_UNSIGNED_PAYLOAD PH_STR("UNSIGNED-PAYLOAD")
 #define PH_EMPTY_SHA256 PH_STR("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")

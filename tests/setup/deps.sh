@@ -8,6 +8,7 @@
 #   browser  Chromium
 #   lint     clang-format, cppcheck
 #   fuzz     clang with its fuzzer
+#   bench    nginx and wrk, to be measured beside
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
 # build/deps/GROUP.ok says that a group is complete, so a second run costs nothing. The only step
@@ -52,7 +53,8 @@ packages_of() {
         browser) have chromium || echo chromium ;;
         lint) echo clang-format cppcheck ;;
         fuzz) have clang || echo clang libclang-rt-14-dev ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz)" ;;
+        bench) echo nginx-light wrk ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench)" ;;
     esac
 }
 
