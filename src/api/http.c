@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,27 +69,13 @@ bool api_random(void *out, size_t len)
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-/* The headers that matter; the text belongs to the connection. */
-static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *key,
-                                   size_t key_len, const char *value, size_t value_len)
+/* The text belongs to the connection. */
+static enum MHD_Result take_header(void *request, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t value_len)
 {
     (void)kind;
-    api_request *r = context;
-    const struct {
-        ph_str name;
-        ph_str *to;
-    } wanted[] = {
-        {PH_STR("origin"), &r->origin},
-        {PH_STR("authorization"), &r->authorization},
-        {PH_STR("access-control-request-method"), &r->preflight_method},
-    };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        if (!ph_str_equal_nocase((ph_str){key, key_len}, wanted[i].name))
-            continue;
-        if (wanted[i].to == &r->authorization && r->authorization.ptr)
-            r->authorization_twice = true;
-        *wanted[i].to = (ph_str){value ? value : "", value ? value_len : 0};
-    }
+    ph_str text = {value ? value : "", value ? value_len : 0};
+    api_request_header(request, (ph_str){name, name_len}, text);
     return MHD_YES;
 }
 

@@ -2,7 +2,7 @@
  *
  * parthaul-api: a user's token in, credentials for that user's prefix out. Reads the configuration,
  * starts the server, waits for a signal, lets running requests end, stops. It keeps nothing, so any
- * number of it can run side by side.
+ * number of it can run side by side. Where AWS Lambda starts it, it answers Lambda's events instead.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -18,6 +18,7 @@
 #include "config.h"
 #include "core/str.h"
 #include "http.h"
+#include "lambda.h"
 #include "log.h"
 #include "routes.h"
 #include "sts_client.h"
@@ -45,6 +46,15 @@ static int help(void)
     return EXIT_SUCCESS;
 }
 
+/* Each line of `says` on its own, with the program's name before it. */
+static void print_lines(ph_str says)
+{
+    while (says.len > 0) {
+        ph_str line = ph_str_cut(&says, '\n');
+        fprintf(stderr, "parthaul-api: %.*s\n", (int)line.len, line.ptr);
+    }
+}
+
 /* ---- Signals --------------------------------------------------------------------------------- */
 
 /* Block them here, before there are threads, so that only `wait_for_stop` sees them. */
@@ -64,6 +74,40 @@ static void drain(const api_http *http, const sigset_t *stop)
     for (int waited = 0; waited < GRACE_MS && api_http_active(http) > 0; waited += 20)
         if (sigtimedwait(stop, NULL, &step) > 0)
             return;
+}
+
+/* ---- As a Lambda function -------------------------------------------------------------------- */
+
+/* What is wrong with the settings, said by api_config_read; or with them as a function's. */
+static bool is_good_for_lambda(const api_config *config, ph_buf *says)
+{
+    if (config->session_seconds <= API_LAMBDA_SESSION_SECONDS)
+        return true;
+    ph_buf_cstr(says,
+                "PARTHAUL_SESSION_SECONDS: is more than 3600, which is the most that STS lends "
+                "to a function: its own credentials are a role's already\n");
+    return false;
+}
+
+static int serve_lambda(const char *address, bool good, const api_config *config, ph_buf *says)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (!api_sts_start()) {
+        fprintf(stderr, "parthaul-api: libcurl cannot start\n");
+        return EXIT_FAILURE;
+    }
+    int status = EXIT_FAILURE;
+    good = good && is_good_for_lambda(config, says);
+    print_lines(ph_buf_view(says));
+    if (good) {
+        api_service service = {.config = config, .assume = api_sts_assume, .random = api_random};
+        api_log_event(api_now_ms(), "serving Lambda", (ph_str){NULL, 0});
+        status = api_lambda_serve(&service, address);
+    } else {
+        api_lambda_init_error(address, "Config.Invalid", ph_buf_view(says));
+    }
+    api_sts_stop();
+    return status;
 }
 
 /* ---- The program ----------------------------------------------------------------------------- */
@@ -106,15 +150,6 @@ static int serve(const api_config *config)
     return EXIT_SUCCESS;
 }
 
-/* Each line of `says` on its own, with the program's name before it. */
-static void print_lines(ph_str says)
-{
-    while (says.len > 0) {
-        ph_str line = ph_str_cut(&says, '\n');
-        fprintf(stderr, "parthaul-api: %.*s\n", (int)line.len, line.ptr);
-    }
-}
-
 int main(int argc, char **argv)
 {
     bool check = argc == 2 && strcmp(argv[1], "--check") == 0;
@@ -133,15 +168,20 @@ int main(int argc, char **argv)
     ph_buf says;
     ph_buf_init(&says, 16384);
     bool good = api_config_read(from_environment, NULL, &says, &config);
-    print_lines(ph_buf_view(&says));
-    ph_buf_clear(&says);
-    if (!good)
-        return EXIT_USAGE;
+    const char *runtime = check ? NULL : getenv("AWS_LAMBDA_RUNTIME_API");
     int status = EXIT_SUCCESS;
-    if (check)
-        printf("parthaul-api: the configuration is complete\n");
-    else
-        status = serve(&config);
+    if (runtime && *runtime) {
+        status = serve_lambda(runtime, good, &config, &says);
+    } else {
+        print_lines(ph_buf_view(&says));
+        if (!good)
+            status = EXIT_USAGE;
+        else if (check)
+            printf("parthaul-api: the configuration is complete\n");
+        else
+            status = serve(&config);
+    }
+    ph_buf_clear(&says);
     api_config_clear(&config);
     return status;
 }

@@ -21,6 +21,28 @@
     ((size_t)256 << 10) /* a session token stands in a URL with up to thrice its size */
 #define MAX_TYPE 255
 
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+/* see routes.h */
+void api_request_header(api_request *request, ph_str name, ph_str value)
+{
+    const struct {
+        ph_str name;
+        ph_str *to;
+    } wanted[] = {
+        {PH_STR("origin"), &request->origin},
+        {PH_STR("authorization"), &request->authorization},
+        {PH_STR("access-control-request-method"), &request->preflight_method},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        if (!ph_str_equal_nocase(name, wanted[i].name))
+            continue;
+        if (wanted[i].to == &request->authorization && request->authorization.ptr)
+            request->authorization_twice = true;
+        *wanted[i].to = value;
+    }
+}
+
 /* ---- Answers --------------------------------------------------------------------------------- */
 
 static void add_header(api_answer *a, const char *name, const char *value)
@@ -433,28 +455,45 @@ static bool answer_cors(const api_config *config, const api_request *request, ap
     return true;
 }
 
-/* see routes.h */
-void api_answer_make(const api_service *service, const api_request *request, api_answer *out)
+static void begin_answer(const api_request *request, api_answer *out)
 {
     memset(out, 0, sizeof *out);
     ph_buf_init(&out->body, MAX_ANSWER);
     ph_buf_init(&out->user, 64);
-    call c = {.service = service, .request = request, .answer = out};
-    ph_buf_init(&c.user, API_USER_MAX);
-    ph_buf_init(&c.prefix, 1024);
-
     add_header(out, "cache-control", "no-store");
     add_header(out, "x-content-type-options", "nosniff");
     add_header(out, "x-request-id", request->id);
+}
+
+static void end_answer(api_answer *out)
+{
+    if (out->body.err == PH_OK)
+        return;
+    out->status = 500; /* half a document helps nobody */
+    out->code = "INTERNAL";
+    ph_buf_clear(&out->body);
+}
+
+/* see routes.h */
+void api_answer_make(const api_service *service, const api_request *request, api_answer *out)
+{
+    begin_answer(request, out);
+    call c = {.service = service, .request = request, .answer = out};
+    ph_buf_init(&c.user, API_USER_MAX);
+    ph_buf_init(&c.prefix, 1024);
     if (!answer_cors(service->config, request, out))
         route_request(&c);
-    if (out->body.err != PH_OK) { /* half a document helps nobody */
-        out->status = 500;
-        out->code = "INTERNAL";
-        ph_buf_clear(&out->body);
-    }
+    end_answer(out);
     ph_buf_clear(&c.user);
     ph_buf_clear(&c.prefix);
+}
+
+/* see routes.h */
+void api_answer_refuse(const api_request *request, api_verdict why, api_answer *out)
+{
+    begin_answer(request, out);
+    refuse(out, why);
+    end_answer(out);
 }
 
 /* see routes.h */

@@ -17,6 +17,7 @@
 typedef struct api_request {
     const char *id; /* of this request; comes back as x-request-id */
     uint64_t now_ms;
+    uint64_t deadline_ms; /* when nobody waits for the answer any more; 0: nobody said */
     ph_str method;
     ph_str path; /* as on the wire, without the query */
     ph_str origin;
@@ -26,6 +27,9 @@ typedef struct api_request {
     ph_str body;
     bool body_too_large; /* it was over API_BODY_MAX, and `body` is not it */
 } api_request;
+
+/* Give the request a header, its name in any case; those that nothing depends on are dropped. */
+void api_request_header(api_request *request, ph_str name, ph_str value);
 
 /* The answer. Header values end in NUL and live as long as the request and the service. */
 typedef struct api_answer {
@@ -53,5 +57,8 @@ typedef struct api_service {
 /* Answer. Always fills `out` with something to send; release with api_answer_clear, which wipes. */
 void api_answer_make(const api_service *service, const api_request *request, api_answer *out);
 void api_answer_clear(api_answer *a);
+
+/* Answer a request that a host could not even read; `detail` as in api_verdict. */
+void api_answer_refuse(const api_request *request, api_verdict why, api_answer *out);
 
 #endif

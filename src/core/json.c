@@ -324,3 +324,8 @@ bool ph_json_is_true(const ph_json *value)
 {
     return cJSON_IsTrue(inner(value));
 }
+
+bool ph_json_is_null(const ph_json *value)
+{
+    return cJSON_IsNull(inner(value));
+}
