@@ -154,8 +154,8 @@ web/dist/%: web/src/%
 
 # ---- The tests -------------------------------------------------------------------------------------
 
-# malloc can be made to fail at the nth call: see tests/unit/test.h.
-wrap := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# malloc can be made to fail at the nth call, free to look for secrets: see tests/unit/test.h.
+wrap := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
 $B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
 	$(call show,TEST)

@@ -98,7 +98,7 @@ static api_event_kind take_body(const ph_json *event, api_event *e)
 {
     const ph_json *body = ph_json_member(event, "body");
     ph_str text = ph_json_text(body);
-    if (!body || ph_json_is_null(body))
+    if (ph_json_is_null(body))
         return API_EVENT_REQUEST;
     if (!text.ptr)
         return API_EVENT_UNREADABLE;

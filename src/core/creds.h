@@ -14,7 +14,10 @@ typedef struct ph_creds {
     uint64_t expires_ms;  /* 0: no end is known */
 } ph_creds;
 
-/* Copy all texts. Errors: PH_ERR_NOMEM (`out` is then empty), PH_ERR_BAD_CREDENTIALS if unusable. */
+/*
+ * Copy all texts. Errors: PH_ERR_NOMEM, PH_ERR_BAD_CREDENTIALS (an id or a secret is missing, or id
+ * or token are more than visible ASCII); `out` is then empty.
+ */
 int ph_creds_copy(const ph_creds *from, ph_creds *out);
 
 /* Wipe and release what ph_creds_copy or ph_grant_parse made; makes it empty. */
@@ -41,8 +44,9 @@ typedef struct ph_grant {
  *  - Uppy Companion's {"credentials": {"AccessKeyId", ...}, "bucket", "region"};
  *  - {"road": "put", "url", "headers": {...}} for a presigned PUT;
  *  each beside optional bucket, key, region, endpoint and serverTime. Dates are texts in any form of
- *  date.h, or whole numbers: seconds, or milliseconds from 10^11 up.
- * Errors: PH_ERR_BAD_JSON, PH_ERR_BAD_CREDENTIALS (what must be there is not), PH_ERR_NOMEM.
+ *  date.h, or numbers: seconds, or milliseconds from 10^11 up. null is as good as not there.
+ * Errors: PH_ERR_BAD_JSON, PH_ERR_BAD_CREDENTIALS (what must be there is not, or is no text, no URL,
+ * no header), PH_ERR_NOMEM.
  */
 int ph_grant_parse(ph_str json, ph_grant *out);
 void ph_grant_clear(ph_grant *g);

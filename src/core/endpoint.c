@@ -30,14 +30,46 @@ static char lower(char c)
 
 /* ---- URLs ------------------------------------------------------------------------------------ */
 
-static bool is_name(ph_str name)
+/* Four decimal numbers: browsers rewrite all other ways to write such an address. */
+static bool is_ipv4(ph_str s)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        char c = lower(name.ptr[i]);
-        if (!is_lower_alnum(c) && c != '-' && c != '.' && c != '_')
+    size_t numbers = 0;
+    while (s.ptr) {
+        ph_str part = ph_str_cut(&s, '.');
+        uint64_t n;
+        if (!ph_str_u64(part, &n) || n > 255 || (part.len > 1 && part.ptr[0] == '0'))
+            return false;
+        numbers++;
+    }
+    return numbers == 4;
+}
+
+/* Digits, or hex behind 0x: a name whose last label is that means an address to a browser. */
+static bool is_number(ph_str label)
+{
+    bool hex = label.len > 1 && label.ptr[0] == '0' && lower(label.ptr[1]) == 'x';
+    for (size_t i = hex ? 2 : 0; i < label.len; i++) {
+        char c = lower(label.ptr[i]);
+        if (!is_digit(c) && !(hex && c >= 'a' && c <= 'f'))
             return false;
     }
-    return name.len > 0 && name.len <= 253;
+    return true;
+}
+
+static bool is_name(ph_str name)
+{
+    ph_str last = name;
+    for (ph_str rest = name; rest.ptr;) {
+        last = ph_str_cut(&rest, '.');
+        if (last.len == 0 || last.len > 63)
+            return false;
+        for (size_t i = 0; i < last.len; i++) {
+            char c = lower(last.ptr[i]);
+            if (!is_lower_alnum(c) && c != '-' && c != '_')
+                return false;
+        }
+    }
+    return name.len <= 253 && (!is_number(last) || is_ipv4(name));
 }
 
 /* An IPv6 literal with its brackets; only the alphabet is checked. */
@@ -55,12 +87,42 @@ static bool is_ipv6(ph_str name)
     return colons >= 2;
 }
 
+/* The WHATWG URL parser removes such segments, also when they are encoded. */
+static bool is_dot_segment(ph_str s)
+{
+    size_t dots = 0;
+    while (s.len) {
+        size_t n = s.ptr[0] == '.' ? 1 : 0;
+        if (s.len >= 3 && s.ptr[0] == '%' && s.ptr[1] == '2' && lower(s.ptr[2]) == 'e')
+            n = 3;
+        if (n == 0)
+            return false;
+        dots++;
+        s = ph_str_skip(s, n);
+    }
+    return dots == 1 || dots == 2;
+}
+
+static bool has_dot_segment(ph_str path)
+{
+    while (path.ptr)
+        if (is_dot_segment(ph_str_cut(&path, '/')))
+            return true;
+    return false;
+}
+
+/* RFC 3986's characters but "#". Browsers encode the others, or take a backslash for a slash. */
+static bool is_url_char(char c)
+{
+    return is_lower_alnum(lower(c)) || (c != '\0' && strchr("-._~:/?[]@!$&'()*+,;=%", c));
+}
+
 /* see endpoint.h */
 int ph_url_parse(ph_str text, ph_url *out)
 {
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f || text.ptr[i] == '#')
+        if (!is_url_char(text.ptr[i]))
             return PH_ERR_BAD_ENDPOINT;
     if (ph_str_starts(text, PH_STR("https://")))
         out->tls = true;
@@ -75,9 +137,10 @@ int ph_url_parse(ph_str text, ph_url *out)
     size_t bracket = ph_str_find(out->host, ']');
     size_t colon = bracket < authority ? bracket + 1 : ph_str_find(out->host, ':');
     if (colon < authority) {
+        ph_str digits = ph_str_skip(out->host, colon + 1);
         uint64_t port;
-        if (rest.ptr[colon] != ':' || !ph_str_u64(ph_str_skip(out->host, colon + 1), &port) ||
-            port == 0 || port > 65535)
+        if (rest.ptr[colon] != ':' || !ph_str_u64(digits, &port) || digits.ptr[0] == '0' ||
+            port > 65535)
             return PH_ERR_BAD_ENDPOINT;
         out->name.len = colon;
         if (port == (out->tls ? 443 : 80))
@@ -92,22 +155,18 @@ int ph_url_parse(ph_str text, ph_url *out)
     else
         rest = rest.len ? ph_str_skip(rest, 1) : (ph_str){NULL, 0};
     out->query = rest;
-    return PH_OK;
+    return has_dot_segment(out->path) ? PH_ERR_BAD_ENDPOINT : PH_OK;
 }
 
 /* see endpoint.h */
 bool ph_url_is_loopback(const ph_url *url)
 {
     ph_str name = url->name;
-    if (ph_str_starts(name, PH_STR("127."))) {
-        for (size_t i = 0; i < name.len; i++)
-            if (!is_digit(name.ptr[i]) && name.ptr[i] != '.')
-                return false;
-        return true;
-    }
-    return ph_str_equal_nocase(name, PH_STR("localhost")) || ph_str_equal(name, PH_STR("[::1]")) ||
-           (name.len > 10 &&
-            ph_str_equal_nocase(ph_str_skip(name, name.len - 10), PH_STR(".localhost")));
+    if (ph_str_starts(name, PH_STR("127.")))
+        return is_ipv4(name); /* and no 127.0.0.1.example.com */
+    if (name.len > 10 && name.ptr[name.len - 10] == '.')
+        name = ph_str_skip(name, name.len - 9); /* any name under localhost */
+    return ph_str_equal_nocase(name, PH_STR("localhost")) || ph_str_equal(name, PH_STR("[::1]"));
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -150,22 +209,7 @@ static int check_region(ph_str region)
     return region.len > 0 && region.len < 64 ? PH_OK : PH_ERR_BAD_REGION;
 }
 
-static bool is_dot_segment(ph_str s)
-{
-    size_t dots = 0;
-    while (s.len) {
-        size_t n = s.ptr[0] == '.' ? 1 : 0;
-        if (s.len >= 3 && s.ptr[0] == '%' && s.ptr[1] == '2' && lower(s.ptr[2]) == 'e')
-            n = 3;
-        if (n == 0)
-            return false;
-        dots++;
-        s = ph_str_skip(s, n);
-    }
-    return dots == 1 || dots == 2;
-}
-
-/* see endpoint.h; the WHATWG URL parser removes such segments, also when they are encoded */
+/* see endpoint.h */
 int ph_key_check(ph_str key)
 {
     if (key.len == 0 || key.len > 1024 || !ph_str_is_utf8(key))
@@ -173,11 +217,7 @@ int ph_key_check(ph_str key)
     for (size_t i = 0; i < key.len; i++)
         if ((unsigned char)key.ptr[i] < 0x20 || key.ptr[i] == 0x7f)
             return PH_ERR_BAD_KEY;
-    ph_str rest = key;
-    while (rest.ptr)
-        if (is_dot_segment(ph_str_cut(&rest, '/')))
-            return PH_ERR_KEY_DOT_SEGMENT;
-    return PH_OK;
+    return has_dot_segment(key) ? PH_ERR_KEY_DOT_SEGMENT : PH_OK;
 }
 
 /* ---- Endpoints ------------------------------------------------------------------------------- */
@@ -226,7 +266,7 @@ static int add_base(const ph_target *t, ph_endpoint *e, ph_buf *b)
         int err = ph_url_parse(t->endpoint, &url);
         if (err != PH_OK || url.query.ptr)
             return PH_ERR_BAD_ENDPOINT;
-        if (by_name && (url.name.ptr[0] == '[' || looks_like_ipv4(url.name)))
+        if (by_name && (url.name.ptr[0] == '[' || is_ipv4(url.name)))
             return PH_ERR_BAD_ENDPOINT;
         e->tls = url.tls;
         e->loopback = ph_url_is_loopback(&url);

@@ -18,8 +18,10 @@ typedef struct ph_url {
 } ph_url;
 
 /*
- * Split an absolute http or https URL. User info and fragments are refused, as are characters that
- * no URL may have. Errors: PH_ERR_BAD_ENDPOINT.
+ * Split an absolute http or https URL. User info and fragments are refused, as is whatever a
+ * browser would rewrite, since then another URL would be sent than the one that is signed:
+ * characters that no URL may have, dot segments, 127.1 for 127.0.0.1, ports with leading zeros.
+ * Errors: PH_ERR_BAD_ENDPOINT.
  */
 int ph_url_parse(ph_str text, ph_url *out);
 
@@ -37,7 +39,7 @@ typedef struct ph_endpoint {
 
 /*
  * Find a bucket. Errors: PH_ERR_BAD_BUCKET, PH_ERR_BAD_REGION, PH_ERR_BAD_ENDPOINT,
- * PH_ERR_BAD_ARG (accelerate or dualstack where they cannot be), PH_ERR_NOMEM.
+ * PH_ERR_BAD_ARG (accelerate or dualstack where they cannot be), PH_ERR_TOO_LONG, PH_ERR_NOMEM.
  */
 int ph_endpoint_make(const ph_target *target, ph_endpoint *out);
 void ph_endpoint_clear(ph_endpoint *e);

@@ -18,21 +18,38 @@
  * requests signed for a far future. */
 #define MAX_CLOCK_OFFSET_MS (INT64_C(24) * 60 * 60 * 1000)
 
+#define MIN_RENEWAL_MS (UINT64_C(10) * 1000)
+
 /* ---- After a failed request: again, later, or never ---------------------------------------------- */
 
 typedef enum verdict {
     AGAIN_NOW,
     AGAIN_LATER, /* attempt->at_ms says when */
     GIVE_UP,
+    NO_MEMORY, /* nothing was changed: the event is reported again */
 } verdict;
 
-static bool set_clock(ph_upload *u, uint64_t now_ms, uint64_t server_ms)
+/* see upload.h */
+void ph_upload_plan_renewal(ph_upload *u, uint64_t now_ms)
+{
+    uint64_t now = ph_upload_true_ms(u, now_ms), end = u->grant.creds.expires_ms;
+    uint64_t renew = ph_creds_renew_ms(&u->grant.creds, now);
+    /* Whoever grants the same credentials again and again is not asked all the time. Where they
+     * seem to have ended before they came, some clock is wrong: S3 will say. */
+    if (renew != UINT64_MAX && renew < now + MIN_RENEWAL_MS)
+        renew = now + MIN_RENEWAL_MS;
+    u->renew_ms = end && end <= now ? UINT64_MAX : renew;
+}
+
+/* see upload.h */
+bool ph_upload_set_clock(ph_upload *u, uint64_t now_ms, uint64_t server_ms)
 {
     int64_t offset = (int64_t)server_ms - (int64_t)now_ms;
     if (offset > MAX_CLOCK_OFFSET_MS || offset < -MAX_CLOCK_OFFSET_MS)
         return false;
     u->clock_offset_ms = offset;
     u->clock_serial++;
+    ph_upload_plan_renewal(u, now_ms);
     return true;
 }
 
@@ -43,7 +60,7 @@ static verdict fix_clock(ph_upload *u, uint64_t now_ms, const ph_attempt *a, con
     if (!reply || !reply->server_time_ms || u->clock_fixes >= MAX_CLOCK_FIXES)
         return GIVE_UP;
     u->clock_fixes++;
-    return set_clock(u, now_ms, reply->server_time_ms) ? AGAIN_NOW : GIVE_UP;
+    return ph_upload_set_clock(u, now_ms, reply->server_time_ms) ? AGAIN_NOW : GIVE_UP;
 }
 
 static ph_operation part_operation(const ph_upload *u)
@@ -59,6 +76,8 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
     if (++u->refusals > MAX_REFUSALS)
         return GIVE_UP;
     u->creds_refused = true;
+    if (!u->ask.id)
+        u->ask = (ph_attempt){0}; /* what was tried to renew them early does not count */
     ph_operation op = u->state == PH_STATE_SENDING ? part_operation(u) : ph_upload_control(u);
     ph_upload_describe(&u->refusal, err, op, part_number, a->tries, reply);
     return AGAIN_NOW;
@@ -70,15 +89,22 @@ static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
     if (err != PH_ERR_REDIRECT || !reply || !reply->region[0] || u->region_fixed ||
         ph_upload_is_presigned(u) || ph_str_equal(ph_str_from(reply->region), u->endpoint.region))
         return GIVE_UP;
-    u->region_fixed = true;
-    ph_str_free(&u->grant.region);
-    ph_endpoint before = u->endpoint;
-    if (ph_str_copy(ph_str_from(reply->region), &u->grant.region) != PH_OK ||
-        ph_upload_locate(u) != PH_OK) {
-        u->endpoint = before;
-        return GIVE_UP;
+    ph_str region, old_region = u->grant.region;
+    ph_endpoint old = u->endpoint;
+    int failed = ph_str_copy(ph_str_from(reply->region), &region);
+    if (failed == PH_OK) {
+        u->grant.region = region;
+        failed = ph_upload_locate(u);
     }
-    ph_endpoint_clear(&before);
+    if (failed != PH_OK) {
+        ph_str_free(&region);
+        u->grant.region = old_region;
+        u->endpoint = old;
+        return failed == PH_ERR_NOMEM ? NO_MEMORY : GIVE_UP;
+    }
+    ph_str_free(&old_region);
+    ph_endpoint_clear(&old);
+    u->region_fixed = true;
     return AGAIN_NOW;
 }
 
@@ -90,7 +116,8 @@ static bool is_congestion(int err)
 static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
                         const ph_reply *reply)
 {
-    if (u->offline && err == PH_ERR_NETWORK) {
+    bool unsent = err == PH_ERR_NETWORK || err == PH_ERR_TIMEOUT || err == PH_ERR_NO_CREDENTIALS;
+    if (u->offline && unsent && u->state != PH_STATE_ABORTING) {
         a->tries--; /* no try is burnt on a network that is known to be away */
         return AGAIN_NOW;
     }
@@ -102,16 +129,25 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
     return AGAIN_LATER;
 }
 
+/* S3 said that it did nothing. Whatever else failed may have been done all the same. */
+static bool was_turned_away(int err, const ph_reply *reply)
+{
+    return reply && reply->status >= 300 &&
+           (err == PH_ERR_SLOW_DOWN || err == PH_ERR_REQUEST_TIMEOUT || err == PH_ERR_CONFLICT);
+}
+
 /* Decide on a request that failed with `err`; where it is sent again, say so. */
 static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
                       uint32_t part_number, const ph_reply *reply)
 {
     verdict v = GIVE_UP;
     enum ph_retry_class retry = ph_err_retry(err);
-    a->id = 0;
+    /* The conflict may be with our own request whose answer was lost; a PUT may always go again. */
+    if (err == PH_ERR_CONFLICT && (u->single || a->maybe_done))
+        retry = PH_RETRY_BACKOFF;
     switch (retry) {
     case PH_RETRY_BACKOFF:
-        a->maybe_done = true;
+        a->maybe_done = a->maybe_done || !was_turned_away(err, reply);
         v = back_off(u, now_ms, err, tries, a, reply);
         break;
     case PH_RETRY_REFRESH_CREDS:
@@ -125,6 +161,9 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
     case PH_RETRY_NEVER:
     case PH_RETRY_RESTART_PART: v = fix_region(u, err, reply); break;
     }
+    if (v == NO_MEMORY)
+        return v;
+    a->id = 0;
     if (v == GIVE_UP)
         return v;
     u->retries++;
@@ -141,6 +180,7 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
 static void note_success(ph_upload *u)
 {
     u->refusals = 0;
+    u->clock_fixes = 0;
     if (u->limit < u->options.concurrency)
         u->limit += 1 / u->limit;
 }
@@ -157,6 +197,8 @@ static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
     if (err != PH_OK)
         return err;
     u->verified = verified;
+    u->paused = false;
+    ph_upload_cancel(u, &u->ask);
     ph_upload_enter(u, PH_STATE_DONE);
     return PH_OK;
 }
@@ -171,19 +213,11 @@ static ph_verified weaker_proof(const ph_upload *u)
 /* Is this ETag the one that S3 makes of our MD5s? Only where MD5 is the algorithm. */
 static bool etag_is_md5(const ph_upload *u, ph_str etag, const ph_digest *md5, bool composite)
 {
-    char text[48];
+    char text[PH_ETAG_TEXT];
     if (u->options.alg != PH_ALG_MD5 || md5->len != 16)
         return false;
-    ph_buf b;
-    ph_buf_init(&b, sizeof text);
-    ph_enc_hex(&b, md5->bytes, md5->len);
-    if (composite) {
-        ph_buf_char(&b, '-');
-        ph_buf_u64(&b, u->ledger.plan.part_count);
-    }
-    bool equal = b.err == PH_OK && ph_str_equal(ph_buf_view(&b), etag);
-    ph_buf_clear(&b);
-    return equal;
+    ph_etag_text(md5, composite ? u->ledger.plan.part_count : 0, text);
+    return ph_str_equal(ph_str_from(text), etag);
 }
 
 #define CORS_WARNING                                                            \
@@ -228,14 +262,15 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
         ph_err_retry(err) == PH_RETRY_RESTART_PART
             ? restart_part(u, now_ms, slot)
             : decide(u, now_ms, err, u->options.tries, &slot->attempt, blamed_part(u, slot), reply);
-    slot->sent = 0;
     switch (v) {
     case AGAIN_NOW: ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO); break;
     case AGAIN_LATER: ph_upload_set_part(u, slot, PH_PART_BACKOFF); break;
     case GIVE_UP:
         ph_upload_fail(u, err, part_operation(u), blamed_part(u, slot), tries, reply);
         break;
+    case NO_MEMORY: return PH_ERR_NOMEM;
     }
+    slot->sent = 0;
     return PH_OK;
 }
 
@@ -265,7 +300,7 @@ static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply,
     note_whole(u, &slot->digest);
     if (u->whole_text.err)
         return u->whole_text.err;
-    if (!reply->etag.len && !u->etag.len)
+    if (reply->err == PH_OK && !reply->etag.len && !u->etag.len)
         warn_hidden_etag(u);
     bool sent = slot->digest.len > 0;
     return finish(u, reply,
@@ -297,8 +332,10 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     ph_digest stated;
     bool states = reply.err == PH_OK && slot->digest.len && reply.checksum.len &&
                   ph_digest_parse(u->options.alg, reply.checksum, &stated) == PH_OK;
+    /* Where nothing may be overwritten, a wrong object cannot be mended by sending it again. */
     if (states && !ph_digest_equal(&stated, &slot->digest))
-        reply.err = PH_ERR_BAD_DIGEST;
+        reply.err =
+            u->single && !u->options.object.overwrite ? PH_ERR_OBJECT_DIFFERS : PH_ERR_BAD_DIGEST;
     bool confirmed = states || etag_is_md5(u, reply.etag, &slot->digest, false);
     /* A PUT that must not overwrite, tried again after its answer was lost: is the object ours? */
     bool perhaps_ours = reply.err == PH_ERR_EXISTS && u->single && slot->attempt.maybe_done;
@@ -308,11 +345,15 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
         /* Only this URL can write this key, and only with this checksum. */
         err = part_stored(u, slot, &reply, false);
     } else if (perhaps_ours) {
-        err = ph_ledger_store(&u->ledger, 1, (ph_str){NULL, 0}, &slot->digest, false);
         note_whole(u, &slot->digest);
-        *slot = (ph_slot){0};
-        u->doubt = reply.err;
-        ph_upload_enter(u, PH_STATE_CHECKING);
+        err = u->whole_text.err;
+        if (err == PH_OK)
+            err = ph_ledger_store(&u->ledger, 1, (ph_str){NULL, 0}, &slot->digest, false);
+        if (err == PH_OK) {
+            *slot = (ph_slot){0};
+            u->doubt = reply.err;
+            ph_upload_enter(u, PH_STATE_CHECKING);
+        }
     } else {
         err = part_failed(u, now_ms, slot, reply.err, &reply);
     }
@@ -322,17 +363,20 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
 
 static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
 {
-    const ph_digest *d = &e->digest[0];
-    if (d->alg != u->options.alg || d->len != ph_alg_row(u->options.alg)->len)
+    const ph_digest *d = &e->digest[0], *body = &e->digest[1];
+    bool signs = ph_upload_signs_payload(u) && u->options.alg != PH_ALG_SHA256;
+    if (d->alg != u->options.alg || d->len != ph_alg_row(u->options.alg)->len ||
+        (signs && (body->alg != PH_ALG_SHA256 || body->len != ph_alg_row(PH_ALG_SHA256)->len)))
         return PH_ERR_BAD_ARG;
-    if (slot->digest.len && !ph_digest_equal(d, &slot->digest)) {
+    if ((slot->digest.len && !ph_digest_equal(d, &slot->digest)) ||
+        (slot->sha256.len && !ph_digest_equal(body, &slot->sha256))) {
         /* It was read again because S3 got other bytes, and gave other bytes here too. */
         ph_upload_fail(u, PH_ERR_FILE_CHANGED, PH_OP_NONE, slot->part_number, slot->attempt.tries,
                        NULL);
         return PH_OK;
     }
     slot->digest = *d;
-    slot->sha256 = e->digest[1];
+    slot->sha256 = *body;
     slot->hashed = true;
     slot->attempt.id = 0;
     ph_upload_set_part(u, slot, PH_PART_READY);
@@ -393,7 +437,6 @@ static int completed(ph_upload *u, const ph_reply *reply)
     case STATES_NONE: return finish(u, reply, weaker_proof(u));
     case STATES_OTHER: break;
     }
-    u->state = PH_STATE_CHECKING; /* the object is there: nothing is left to be aborted */
     ph_upload_fail(u, PH_ERR_OBJECT_DIFFERS, PH_OP_COMPLETE, 0, u->control.tries, reply);
     return PH_OK;
 }
@@ -401,7 +444,7 @@ static int completed(ph_upload *u, const ph_reply *reply)
 /* The answer to Complete or PutObject was lost, and now S3 shows an object: is it this one? */
 static int checked(ph_upload *u, const ph_reply *reply)
 {
-    char etag[48];
+    char etag[PH_ETAG_TEXT];
     statement s = compare_whole(u, reply);
     bool ours = s == STATES_OURS;
     if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
@@ -428,8 +471,20 @@ static int control_succeeded(ph_upload *u, ph_operation op, const ph_reply *repl
     return PH_OK;
 }
 
-static void control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int err,
-                           const ph_reply *reply)
+/*
+ * NoSuchUpload is what was wanted. The credentials may have ended while the upload was paused, and
+ * are asked for once more, unless that is what it failed for.
+ */
+static bool is_worth_another_abort(const ph_upload *u, int err)
+{
+    bool creds = u->failure.err <= PH_ERR_EXPIRED_TOKEN && u->failure.err > PH_ERR_ABORTED;
+    enum ph_retry_class retry = ph_err_retry(err);
+    return retry == PH_RETRY_BACKOFF || retry == PH_RETRY_FIX_CLOCK ||
+           (retry == PH_RETRY_REFRESH_CREDS && !creds);
+}
+
+static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int err,
+                          const ph_reply *reply)
 {
     ph_attempt *a = &u->control;
     bool lost = a->maybe_done;
@@ -437,20 +492,24 @@ static void control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int e
     if (op == PH_OP_COMPLETE && lost && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_EXISTS)) {
         u->doubt = err;
         ph_upload_enter(u, PH_STATE_CHECKING);
-        return;
+        return PH_OK;
     }
-    uint32_t most = op == PH_OP_ABORT ? ABORT_TRIES : u->options.tries;
-    if (op == PH_OP_ABORT && ph_err_retry(err) != PH_RETRY_BACKOFF)
-        most = 0; /* NoSuchUpload is what was wanted; all else cannot be helped */
-    verdict v = most ? decide(u, now_ms, err, most, a, 0, reply) : GIVE_UP;
-    if (v == AGAIN_NOW)
-        a->at_ms = now_ms;
-    if (v != GIVE_UP)
-        return;
-    if (op == PH_OP_ABORT)
-        ph_upload_enter(u, PH_STATE_FAILED);
-    else /* a HEAD that is refused leaves the doubt as it was */
-        ph_upload_fail(u, op == PH_OP_HEAD ? u->doubt : err, op, 0, tries, reply);
+    bool abort = op == PH_OP_ABORT;
+    bool again = !abort || is_worth_another_abort(u, err);
+    verdict v = again ? decide(u, now_ms, err, abort ? ABORT_TRIES : u->options.tries, a, 0, reply)
+                      : GIVE_UP;
+    switch (v) {
+    case AGAIN_NOW: a->at_ms = now_ms; break;
+    case AGAIN_LATER: break;
+    case GIVE_UP:
+        if (abort)
+            ph_upload_enter(u, PH_STATE_FAILED);
+        else /* a HEAD that is refused leaves the doubt as it was */
+            ph_upload_fail(u, op == PH_OP_HEAD ? u->doubt : err, op, 0, tries, reply);
+        break;
+    case NO_MEMORY: return PH_ERR_NOMEM;
+    }
+    return PH_OK;
 }
 
 static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
@@ -469,30 +528,50 @@ static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
     } else if (reply.err == PH_OK) {
         err = control_succeeded(u, op, &reply);
     } else {
-        control_failed(u, now_ms, op, reply.err, &reply);
+        err = control_failed(u, now_ms, op, reply.err, &reply);
     }
     ph_reply_clear(&reply);
     return err;
 }
 
-static void control_unanswered(ph_upload *u, uint64_t now_ms, int err)
+static int control_unanswered(ph_upload *u, uint64_t now_ms, int err)
 {
-    if (u->state == PH_STATE_ABORTING && !u->upload_id.len)
-        ph_upload_enter(u, PH_STATE_FAILED);
-    else
-        control_failed(u, now_ms, ph_upload_control(u), err, NULL);
+    if (u->state != PH_STATE_ABORTING || u->upload_id.len)
+        return control_failed(u, now_ms, ph_upload_control(u), err, NULL);
+    ph_upload_enter(u, PH_STATE_FAILED); /* Create's answer was waited for in vain */
+    return PH_OK;
 }
 
 /* ---- Credentials ------------------------------------------------------------------------------- */
 
-/* Who denies with S3's own word has no other credentials: then it is S3 that is to be quoted. */
-static void fail_ask(ph_upload *u, int err, ph_str reason)
+static bool needs_creds(const ph_upload *u)
 {
-    bool over = ph_upload_is_over(u) || u->state == PH_STATE_ABORTING;
-    ph_upload_fail(u, err, PH_OP_NONE, 0, u->ask.tries, NULL);
-    if (!over && u->creds_refused && err == u->refusal.err)
+    return u->state == PH_STATE_NEW || u->creds_refused;
+}
+
+/*
+ * No new credentials come. The present ones live on, if S3 did not refuse them: when it does, it is
+ * asked again, and then the answer counts.
+ */
+static void ask_failed(ph_upload *u, int err, ph_str reason)
+{
+    bool needed = needs_creds(u);
+    uint32_t tries = u->ask.tries;
+    u->ask = (ph_attempt){0};
+    if (!needed) {
+        u->renew_ms = UINT64_MAX;
+        return;
+    }
+    if (u->state == PH_STATE_ABORTING) {
+        ph_upload_enter(u, PH_STATE_FAILED);
+        return;
+    }
+    /* Who denies with S3's own word has no other credentials: then it is S3 that is to be quoted. */
+    bool quote = u->creds_refused && err == u->refusal.err;
+    ph_upload_fail(u, err, PH_OP_NONE, 0, tries, NULL);
+    if (quote)
         u->failure = u->refusal;
-    if (reason.len && !over)
+    if (reason.len)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
 
@@ -521,7 +600,7 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
         err = PH_ERR_BAD_CREDENTIALS; /* the road does not change under way */
     if (err == PH_OK) {
         if (fresh.server_time_ms)
-            set_clock(u, now_ms, fresh.server_time_ms);
+            ph_upload_set_clock(u, now_ms, fresh.server_time_ms);
         if (first) {
             u->grant = fresh;
             fresh = (ph_grant){0};
@@ -536,29 +615,24 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (err == PH_ERR_NOMEM)
         return err;
     if (err != PH_OK) {
-        fail_ask(u, err, (ph_str){NULL, 0});
+        ask_failed(u, err, (ph_str){NULL, 0});
         return PH_OK;
     }
     u->ask = (ph_attempt){0};
     u->creds_refused = false;
     u->creds_serial++;
-    u->renew_ms = ph_creds_renew_ms(&u->grant.creds, ph_upload_true_ms(u, now_ms));
+    ph_upload_plan_renewal(u, now_ms);
     return PH_OK;
 }
 
 static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
-    bool needed = u->state == PH_STATE_NEW || u->creds_refused;
-    uint32_t tries = needed ? u->options.tries : UINT32_MAX;
-    if (e->err == PH_ERR_NO_CREDENTIALS &&
-        decide(u, now_ms, e->err, tries, &u->ask, 0, NULL) != GIVE_UP)
-        return;
-    u->ask.id = 0;
-    if (needed)
-        fail_ask(u, e->err, e->body);
-    else
-        u->renew_ms = UINT64_MAX; /* the present ones live on; when S3 refuses them it is asked
-                                     again, and then the answer counts */
+    uint32_t tries = u->state == PH_STATE_ABORTING ? ABORT_TRIES
+                     : needs_creds(u)              ? u->options.tries
+                                                   : UINT32_MAX;
+    if (e->err != PH_ERR_NO_CREDENTIALS ||
+        decide(u, now_ms, e->err, tries, &u->ask, 0, NULL) == GIVE_UP)
+        ask_failed(u, e->err, e->body);
 }
 
 /* ---- Events ------------------------------------------------------------------------------------ */
@@ -571,29 +645,32 @@ static ph_slot *slot_of(ph_upload *u, uint32_t id)
     return NULL;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* What an event that bears an id belongs to. */
-static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
+static int take_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
     ph_slot *slot = slot_of(u, e->id);
     bool control = u->control.id == e->id;
     bool answer = e->kind == PH_EVENT_RESPONSE, lost = e->kind == PH_EVENT_FAILED;
-    if (e->id == 0)
-        return PH_ERR_BAD_ARG;
     if (slot && slot->state == PH_PART_SENDING) {
         if (answer)
             return part_answered(u, now_ms, slot, e);
         if (lost)
             return part_failed(u, now_ms, slot, e->err, NULL);
         if (e->kind == PH_EVENT_SENT)
-            slot->sent = e->bytes;
+            slot->sent = least(e->bytes, ph_ledger_length(&u->ledger, slot->part_number));
     } else if (slot && slot->state == PH_PART_HASHING && e->kind == PH_EVENT_HASHED) {
         return part_hashed(u, slot, e);
     } else if (control && answer) {
         return control_answered(u, now_ms, e);
     } else if (control && lost) {
-        control_unanswered(u, now_ms, e->err);
+        return control_unanswered(u, now_ms, e->err);
     } else if (u->file_hash.id == e->id && e->kind == PH_EVENT_HASHED) {
-        if (e->digest[0].alg != u->options.alg)
+        if (e->digest[0].alg != u->options.alg || !e->digest[0].len)
             return PH_ERR_BAD_ARG;
         u->file_digest = e->digest[0];
         u->file_hash.id = 0;
@@ -605,6 +682,18 @@ static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (e->kind == PH_EVENT_UNREADABLE && (slot || u->file_hash.id == e->id))
         ph_upload_fail(u, e->err, PH_OP_NONE, slot ? slot->part_number : 0, 0, NULL);
     return PH_OK;
+}
+
+static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
+{
+    bool has_err =
+        e->kind == PH_EVENT_FAILED || e->kind == PH_EVENT_UNREADABLE || e->kind == PH_EVENT_DENIED;
+    if (e->id == 0 || (has_err && e->err >= PH_OK))
+        return PH_ERR_BAD_ARG;
+    int err = take_outcome(u, now_ms, e);
+    if (err == PH_OK && e->kind != PH_EVENT_SENT)
+        ph_upload_uncancel(u, e->id); /* it has ended by itself, whatever that led to */
+    return err;
 }
 
 static void set_paused(ph_upload *u, bool paused)

@@ -327,5 +327,5 @@ bool ph_json_is_true(const ph_json *value)
 
 bool ph_json_is_null(const ph_json *value)
 {
-    return cJSON_IsNull(inner(value));
+    return !value || cJSON_IsNull(inner(value));
 }

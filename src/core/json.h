@@ -45,6 +45,8 @@ bool ph_json_floor(const ph_json *value, uint64_t *out);
 bool ph_json_is_object(const ph_json *value);
 bool ph_json_is_array(const ph_json *value);
 bool ph_json_is_true(const ph_json *value);
-bool ph_json_is_null(const ph_json *value); /* written as null; a member that is not there is not */
+
+/* Is it null, or not there at all (NULL)? */
+bool ph_json_is_null(const ph_json *value);
 
 #endif

@@ -50,11 +50,16 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed);
 /* The object's checksum, of all parts in order; `w` is initialised here. */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w);
 
+#define PH_ETAG_TEXT 48 /* bytes that hold any ETag made of an MD5, with its NUL */
+
+/* Write the ETag that S3 makes of an MD5: 32 hex digits, and "-N" unless `parts` is 0. */
+void ph_etag_text(const ph_digest *md5, uint32_t parts, char out[PH_ETAG_TEXT]);
+
 /*
- * The ETag that S3 gives an object of these parts: hex MD5 of their MD5s, "-N". False when some
- * part's ETag is no MD5 (KMS). `out` holds 48 bytes.
+ * Write the ETag that S3 gives an object of these parts: of the MD5 of their MD5s, with "-N".
+ * False when some part's ETag is no MD5 (KMS).
  */
-bool ph_ledger_etag(const ph_ledger *l, char out[48]);
+bool ph_ledger_etag(const ph_ledger *l, char out[PH_ETAG_TEXT]);
 
 /* Add the document of CompleteMultipartUpload. All parts must be stored and have an ETag. */
 void ph_ledger_document(const ph_ledger *l, ph_buf *b);

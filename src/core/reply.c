@@ -32,7 +32,7 @@ static const struct {
     {"EntityTooSmall", PH_ERR_TOO_LARGE},
     {"ExpiredToken", PH_ERR_EXPIRED_TOKEN},
     {"ExpiredTokenException", PH_ERR_EXPIRED_TOKEN},
-    {"IncompleteBody", PH_ERR_BAD_DIGEST},
+    {"IncompleteBody", PH_ERR_REQUEST_TIMEOUT}, /* the connection broke, the bytes were right */
     {"InternalError", PH_ERR_SERVER_ERROR},
     {"InternalFailure", PH_ERR_SERVER_ERROR},
     {"InvalidAccessKeyId", PH_ERR_INVALID_TOKEN},
@@ -328,6 +328,11 @@ static const char *result_root(ph_operation op)
     return NULL;
 }
 
+static bool operation_stores(ph_operation op)
+{
+    return op == PH_OP_PUT_OBJECT || op == PH_OP_UPLOAD_PART;
+}
+
 static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply *r)
 {
     const char *expected = result_root(op);
@@ -343,8 +348,12 @@ static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph
             r->err = PH_ERR_SERVER_ERROR; /* a 200 whose error nobody knows */
         return;
     }
-    if (!expected)
-        return; /* whatever a PUT's body is, it is no error of S3 */
+    if (!expected) {
+        /* A PUT's body is empty. Some servers say something, a portal on the way has a page. */
+        if (err != PH_OK && operation_stores(op) && !r->etag.len)
+            r->err = PH_ERR_BAD_ANSWER;
+        return;
+    }
     r->err = err == PH_ERR_BAD_ANSWER || answer->body.len == 0 ? PH_ERR_BAD_ANSWER : err;
     if (err == PH_OK && op == PH_OP_CREATE && !r->upload_id.len)
         r->err = PH_ERR_BAD_ANSWER;

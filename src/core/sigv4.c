@@ -48,28 +48,45 @@ static bool is_token(ph_str name)
     return name.len > 0;
 }
 
-static const ph_header *find_header(const signer *s, const char *name)
+/* No control bytes but tabs; a line may only end where it is folded. */
+static bool is_value(ph_str value)
 {
-    for (size_t i = 0; i < s->header_count; i++)
-        if (ph_str_equal_nocase(s->header[i].name, ph_str_from(name)))
-            return &s->header[i];
-    return NULL;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i], next = i + 1 < value.len ? value.ptr[i + 1] : '\0';
+        bool folded = (c == '\r' && next == '\n') || (c == '\n' && (next == ' ' || next == '\t'));
+        if (c == 0x7f || ((unsigned char)c < 0x20 && c != '\t' && !folded))
+            return false;
+    }
+    return true;
 }
 
 static int take_header(signer *s, ph_str name, ph_str value)
 {
     if (s->header_count == MAX_HEADERS)
         return PH_ERR_TOO_LONG;
-    if (!is_token(name) || ph_str_equal_nocase(name, PH_STR("authorization")))
+    if (!is_token(name) || !is_value(value) || ph_str_equal_nocase(name, PH_STR("authorization")))
         return PH_ERR_BAD_HEADER;
     s->header[s->header_count++] = (ph_header){name, value};
     return PH_OK;
 }
 
-/* A header that the caller gave takes the place of the derived one. */
-static int derive_header(signer *s, const char *name, ph_str value)
+static bool has_header(const signer *s, ph_str name)
 {
-    return find_header(s, name) ? PH_OK : take_header(s, ph_str_from(name), value);
+    for (size_t i = 0; i < s->header_count; i++)
+        if (ph_str_equal_nocase(s->header[i].name, name))
+            return true;
+    return false;
+}
+
+/* A header that the caller gave takes the place of the derived one; only the latter is given out. */
+static int derive_header(signer *s, ph_str name, ph_str value)
+{
+    if (has_header(s, name))
+        return PH_OK;
+    ph_sigv4_result *out = s->out;
+    if (!ph_str_equal(name, PH_STR("host"))) /* which is the host's to send */
+        out->headers[out->header_count++] = (ph_header){name, value};
+    return take_header(s, name, value);
 }
 
 static int compare_names(ph_str a, ph_str b)
@@ -92,14 +109,14 @@ static int collect_headers(signer *s)
     for (size_t i = 0; err == PH_OK && i < in->header_count; i++)
         err = take_header(s, in->headers[i].name, in->headers[i].value);
     if (err == PH_OK)
-        err = derive_header(s, "host", in->host);
+        err = derive_header(s, PH_STR("host"), in->host);
     if (in->presign_seconds == 0) {
         if (err == PH_OK)
-            err = derive_header(s, "x-amz-date", (ph_str){s->out->date, 16});
+            err = derive_header(s, PH_STR("x-amz-date"), (ph_str){s->out->date, 16});
         if (err == PH_OK && s->s3)
-            err = derive_header(s, "x-amz-content-sha256", in->payload);
+            err = derive_header(s, PH_STR("x-amz-content-sha256"), in->payload);
         if (err == PH_OK && in->creds->session_token.len)
-            err = derive_header(s, "x-amz-security-token", in->creds->session_token);
+            err = derive_header(s, PH_STR("x-amz-security-token"), in->creds->session_token);
     }
     /* Insertion sort: there are few, and equal names must keep their order. */
     for (size_t i = 1; i < s->header_count; i++) {
@@ -271,8 +288,10 @@ static int add_canonical_query(ph_str query, ph_buf *b)
     }
     name_from[count] = recoded.len;
     for (size_t i = 0; i < count && !recoded.err; i++) {
-        list[i].name = (ph_str){recoded.ptr + name_from[i], value_from[i] - name_from[i]};
-        list[i].value = (ph_str){recoded.ptr + value_from[i], name_from[i + 1] - value_from[i]};
+        list[i].name = ph_buf_view_from(&recoded, name_from[i]);
+        list[i].name.len = value_from[i] - name_from[i];
+        list[i].value = ph_buf_view_from(&recoded, value_from[i]);
+        list[i].value.len = name_from[i + 1] - value_from[i];
     }
     int err = recoded.err;
     if (err == PH_OK && count > 0)
@@ -356,16 +375,16 @@ static int derive_key(ph_str secret, ph_sigv4_key *key)
     return err;
 }
 
-static int find_key(const signer *s, ph_sigv4_key *cached, ph_sigv4_key *out)
+/* see sigv4.h */
+int ph_sigv4_key_find(ph_str date, ph_str region, ph_str service, ph_str secret,
+                      ph_sigv4_key *cached, ph_sigv4_key *out)
 {
-    const ph_sigv4 *in = s->in;
-    ph_str secret = in->creds->secret_access_key;
     memset(out, 0, sizeof *out);
-    if (in->region.len >= sizeof out->region || in->service.len >= sizeof out->service)
+    if (date.len != 8 || region.len >= sizeof out->region || service.len >= sizeof out->service)
         return PH_ERR_TOO_LONG;
-    memcpy(out->date, s->out->date, 8);
-    memcpy(out->region, in->region.ptr, in->region.len);
-    memcpy(out->service, in->service.ptr, in->service.len);
+    memcpy(out->date, date.ptr, 8);
+    memcpy(out->region, region.ptr, region.len);
+    memcpy(out->service, service.ptr, service.len);
     ph_sha256(secret.ptr, secret.len, out->secret_id);
     if (cached && key_fits(cached, out)) {
         *out = *cached;
@@ -380,7 +399,8 @@ static int find_key(const signer *s, ph_sigv4_key *cached, ph_sigv4_key *out)
 static int add_signature(const signer *s, ph_sigv4_key *cached)
 {
     ph_sigv4_key key;
-    int err = find_key(s, cached, &key);
+    int err = ph_sigv4_key_find((ph_str){s->out->date, 8}, s->in->region, s->in->service,
+                                s->in->creds->secret_access_key, cached, &key);
     if (err != PH_OK)
         return err;
     uint8_t mac[PH_SHA256_LEN];
@@ -413,29 +433,21 @@ static int add_signature(const signer *s, ph_sigv4_key *cached)
 
 static void fill_result(const signer *s)
 {
-    static const char *const derived[] = {"x-amz-date", "x-amz-content-sha256",
-                                          "x-amz-security-token"};
     ph_sigv4_result *out = s->out;
     out->canonical = ph_buf_view(&out->buf[CANONICAL]);
     out->string = ph_buf_view(&out->buf[STRING]);
     out->signed_headers = ph_buf_view(&out->buf[SIGNED_HEADERS]);
     out->query = ph_buf_view(&out->buf[QUERY]);
-    if (s->in->presign_seconds)
-        return;
-    for (size_t i = 0; i < 3; i++) {
-        const ph_header *h = find_header(s, derived[i]);
-        if (h)
-            out->headers[out->header_count++] = (ph_header){ph_str_from(derived[i]), h->value};
-    }
-    ph_str authorization = ph_buf_view(&out->buf[AUTHORIZATION]);
-    out->headers[out->header_count++] = (ph_header){PH_STR("authorization"), authorization};
+    if (s->in->presign_seconds == 0)
+        out->headers[out->header_count++] =
+            (ph_header){PH_STR("authorization"), ph_buf_view(&out->buf[AUTHORIZATION])};
 }
 
 static bool is_complete(const ph_sigv4 *in)
 {
     return in->creds && in->creds->access_key_id.len && in->creds->secret_access_key.len &&
            in->method.len && in->host.len && in->region.len && in->service.len && in->payload.len &&
-           in->presign_seconds <= 604800;
+           (in->path.len == 0 || in->path.ptr[0] == '/') && in->presign_seconds <= 604800;
 }
 
 static int make_scope(signer *s)

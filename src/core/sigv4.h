@@ -42,7 +42,8 @@ typedef struct ph_sigv4 {
 /*
  * The result. `canonical` and `string` hold no secret but may hold the session token. By headers:
  * `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for s3,
- * x-amz-security-token, authorization). Presigned: `query` is the complete new query.
+ * x-amz-security-token, authorization; none that the caller gave). Presigned: `query` is the
+ * complete new query.
  * Views point into the result, which must not be moved, and into what was signed.
  */
 typedef struct ph_sigv4_result {
@@ -66,6 +67,14 @@ typedef struct ph_sigv4_result {
  */
 int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out);
 void ph_sigv4_result_clear(ph_sigv4_result *r);
+
+/*
+ * Give the signing key of a day ("20130524"), region and service: the one in `cached` if it is
+ * that, else a new one, which `cached` (may be NULL) then holds too.
+ * Errors: PH_ERR_TOO_LONG, PH_ERR_NOMEM.
+ */
+int ph_sigv4_key_find(ph_str date, ph_str region, ph_str service, ph_str secret,
+                      ph_sigv4_key *cached, ph_sigv4_key *out);
 
 /* The literal payload of S3 requests whose body is not part of the signature. */
 #define PH_UNSIGNED_PAYLOAD PH_STR("UNSIGNED-PAYLOAD")

@@ -152,6 +152,34 @@ int ph_sts_assume_role_answer(ph_str body, ph_creds *out)
     return PH_ERR_BAD_ANSWER;
 }
 
+/* see sts.h */
+int ph_sts_assumed_user(ph_str body, ph_buf *arn, ph_buf *id)
+{
+    ph_xml x;
+    ph_xml_init(&x, body);
+    for (;;) {
+        ph_xml_token t;
+        int err = ph_xml_next(&x, &t);
+        if (err != PH_OK)
+            return err;
+        if (t.kind == PH_XML_END)
+            return arn->err != PH_OK ? arn->err : id->err;
+        if (t.kind != PH_XML_OPEN)
+            continue;
+        if ((t.depth == 2 && !ph_str_ends(t.name, PH_STR("Result"))) ||
+            (t.depth == 3 && !ph_str_equal(t.name, PH_STR("AssumedRoleUser"))))
+            err = ph_xml_skip(&x);
+        else if (t.depth == 4 && ph_str_equal(t.name, PH_STR("Arn")))
+            err = ph_xml_content(&x, arn);
+        else if (t.depth == 4 && ph_str_equal(t.name, PH_STR("AssumedRoleId")))
+            err = ph_xml_content(&x, id);
+        else if (t.depth > 3)
+            err = ph_xml_skip(&x);
+        if (err != PH_OK)
+            return err;
+    }
+}
+
 /* Copy what fits, never half a character, and no control byte: it will stand in logs. */
 static void cut_to(char *place, size_t size, ph_str text)
 {
@@ -235,6 +263,27 @@ static bool is_literal_in_arn(ph_str s)
     return true;
 }
 
+/* `what` is a prefix that ends in "/" (then all beneath it is meant), or one key. */
+static int add_policy(ph_str bucket, ph_str what, bool all_beneath, ph_buf *b)
+{
+    ph_buf policy;
+    ph_buf_init(&policy, MAX_POLICY);
+    ph_buf_cstr(&policy, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
+                         "\"Action\":[\"s3:PutObject\",\"s3:AbortMultipartUpload\","
+                         "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:aws:s3:::");
+    ph_buf_str(&policy, bucket);
+    ph_buf_char(&policy, '/');
+    add_json_ascii(&policy, what);
+    ph_buf_cstr(&policy, all_beneath ? "*\"}]}" : "\"}]}");
+    int err = policy.err;
+    if (err == PH_OK) {
+        ph_buf_str(b, ph_buf_view(&policy));
+        err = b->err;
+    }
+    ph_buf_clear(&policy);
+    return err;
+}
+
 /* see sts.h */
 int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b)
 {
@@ -244,23 +293,18 @@ int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b)
     if (ph_key_check(prefix) != PH_OK || !ph_str_ends(prefix, PH_STR("/")) ||
         !is_literal_in_arn(prefix))
         return PH_ERR_BAD_KEY;
+    return add_policy(bucket, prefix, true, b);
+}
 
-    ph_buf policy;
-    ph_buf_init(&policy, MAX_POLICY);
-    ph_buf_cstr(&policy, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
-                         "\"Action\":[\"s3:PutObject\",\"s3:AbortMultipartUpload\","
-                         "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:aws:s3:::");
-    ph_buf_str(&policy, bucket);
-    ph_buf_char(&policy, '/');
-    add_json_ascii(&policy, prefix);
-    ph_buf_cstr(&policy, "*\"}]}");
-    err = policy.err;
-    if (err == PH_OK) {
-        ph_buf_str(b, ph_buf_view(&policy));
-        err = b->err;
-    }
-    ph_buf_clear(&policy);
-    return err;
+/* see sts.h */
+int ph_sts_key_policy(ph_str bucket, ph_str key, ph_buf *b)
+{
+    int err = ph_bucket_check(bucket);
+    if (err != PH_OK)
+        return err;
+    if (ph_key_check(key) != PH_OK || !is_literal_in_arn(key))
+        return PH_ERR_BAD_KEY;
+    return add_policy(bucket, key, false, b);
 }
 
 /* ---- Names ---------------------------------------------------------------------------------- */

@@ -24,6 +24,12 @@ int ph_sts_assume_role_body(const ph_assume_role *in, ph_buf *b);
  */
 int ph_sts_assume_role_answer(ph_str body, ph_creds *out);
 
+/*
+ * Add the ARN and the id of the role's session, which an answer of status 200 tells besides; what
+ * it does not tell adds nothing. Errors: PH_ERR_BAD_XML, those of buf.
+ */
+int ph_sts_assumed_user(ph_str body, ph_buf *arn, ph_buf *id);
+
 /* Read <ErrorResponse>: views of code and message are copied, cut to their places. */
 typedef struct ph_sts_error {
     char code[64];
@@ -38,6 +44,9 @@ void ph_sts_error_read(ph_str body, ph_sts_error *out);
  * STS's 2,048 characters).
  */
 int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b);
+
+/* The same for the one object `key`, which holds no wildcard and no "${" either. */
+int ph_sts_key_policy(ph_str bucket, ph_str key, ph_buf *b);
 
 /*
  * Add a session name for a user: 2..64 characters of [A-Za-z0-9_=,.@-]. Names that do not fit are

@@ -103,10 +103,12 @@ int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload *
     err = copy_texts(u);
     if (err == PH_OK && options->credentials.len) {
         err = ph_grant_parse(options->credentials, &u->grant);
-        if (err == PH_OK)
-            u->renew_ms = ph_creds_renew_ms(&u->grant.creds, now_ms);
-        if (err == PH_OK)
+        if (err == PH_OK && u->grant.server_time_ms)
+            ph_upload_set_clock(u, now_ms, u->grant.server_time_ms);
+        if (err == PH_OK) {
+            ph_upload_plan_renewal(u, now_ms);
             err = ph_upload_begin(u);
+        }
     }
     if (err != PH_OK) {
         ph_upload_free(u);
@@ -252,6 +254,12 @@ static bool has_grant(const ph_upload *u)
     return ph_upload_is_presigned(u) || u->grant.creds.access_key_id.len;
 }
 
+/* Whoever aborts does not wait for the network to come back; what cannot be sent, fails. */
+static bool has_network(const ph_upload *u)
+{
+    return !u->offline || u->state == PH_STATE_ABORTING;
+}
+
 /* ---- What waits to be given out ---------------------------------------------------------------- */
 
 /* see upload.h; when nobody takes them, the oldest are lost: they only inform */
@@ -299,6 +307,16 @@ void ph_upload_cancel(ph_upload *u, ph_attempt *attempt)
 }
 
 /* see upload.h */
+void ph_upload_uncancel(ph_upload *u, uint32_t id)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < u->cancel_count; i++)
+        if (u->cancels[i] != id)
+            u->cancels[kept++] = u->cancels[i];
+    u->cancel_count = kept;
+}
+
+/* see upload.h */
 void ph_upload_cancel_parts(ph_upload *u)
 {
     for (size_t i = 0; i < PH_SLOTS; i++) {
@@ -338,15 +356,18 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
         return;
     ph_upload_describe(&u->failure, err, op, part_number, tries, reply);
+    u->paused = false;
     ph_upload_cancel_parts(u);
     ph_upload_cancel(u, &u->ask);
     ph_upload_cancel(u, &u->file_hash);
+    u->ask = (ph_attempt){0};
     /* A Create that is under way must be waited for: only its answer has the id to abort. */
     uint32_t creating = u->state == PH_STATE_CREATING ? u->control.id : 0;
     if (!creating)
         ph_upload_cancel(u, &u->control);
-    bool stored = u->state == PH_STATE_CHECKING;
-    if (creating || (u->upload_id.len && !stored)) {
+    bool completed = err == PH_ERR_OBJECT_DIFFERS;
+    bool gone = u->state == PH_STATE_CHECKING && u->doubt == PH_ERR_NO_SUCH_UPLOAD;
+    if (creating || (u->upload_id.len && !completed && !gone)) {
         ph_upload_enter(u, PH_STATE_ABORTING);
         u->control.id = creating;
         u->creds_refused = false;
@@ -416,7 +437,8 @@ static bool wants_file_hash(const ph_upload *u)
 
 static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
 {
-    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || u->state == PH_STATE_ABORTING)
+    bool aborting = u->state == PH_STATE_ABORTING;
+    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || (aborting && !u->creds_refused))
         return false;
     *why = !has_grant(u) ? PH_WHY_FIRST : u->creds_refused ? PH_WHY_REFUSED : PH_WHY_EXPIRING;
     return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
@@ -655,18 +677,20 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 static uint64_t next_moment(const ph_upload *u, uint64_t now_ms)
 {
     uint64_t at = UINT64_MAX;
-    bool aborting = u->state == PH_STATE_ABORTING;
-    if (u->paused && !aborting)
+    bool sending = u->state == PH_STATE_SENDING;
+    if (u->paused)
         return at;
     for (size_t i = 0; i < PH_SLOTS; i++)
-        if (u->slots[i].part_number && u->slots[i].state == PH_PART_BACKOFF)
+        if (sending && u->slots[i].part_number && u->slots[i].state == PH_PART_BACKOFF)
             at = sooner(at, u->slots[i].attempt.at_ms);
-    if (!u->offline && !u->control.id && u->control.at_ms > now_ms)
+    if (!has_network(u))
+        return at;
+    if (!u->control.id && u->control.at_ms > now_ms)
         at = sooner(at, u->control.at_ms);
-    if (!u->ask.id && !aborting) {
+    if (!u->ask.id) {
         if (u->ask.at_ms > now_ms)
             at = sooner(at, u->ask.at_ms);
-        else if (u->renew_ms != UINT64_MAX)
+        else if (u->renew_ms != UINT64_MAX && u->state != PH_STATE_ABORTING)
             at = sooner(at, u->renew_ms - (uint64_t)u->clock_offset_ms);
     }
     return at;
@@ -677,22 +701,21 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
 {
     ph_why why;
     ph_operation control = ph_upload_control(u);
-    bool aborting = u->state == PH_STATE_ABORTING;
     *given = false;
-    if (u->paused && !aborting)
+    if (u->paused)
         return PH_OK;
     if (wants_file_hash(u) && !u->file_hash.id) {
         give_file_hash(u, out);
         *given = true;
         return PH_OK;
     }
-    if (!u->offline && needs_grant(u, now_ms, &why)) {
+    if (has_network(u) && needs_grant(u, now_ms, &why)) {
         give_ask(u, why, out);
         *given = true;
         return PH_OK;
     }
     if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms &&
-        !u->creds_refused && (!u->offline || aborting)) {
+        !u->creds_refused && has_network(u)) {
         *given = true;
         return give_control(u, now_ms, control, out);
     }

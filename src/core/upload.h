@@ -118,6 +118,9 @@ void ph_upload_warn(ph_upload *u, const char *message);
 void ph_upload_cancel_parts(ph_upload *u);
 void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);
 
+/* Whatever has this id has ended: it needs no cancellation any more. */
+void ph_upload_uncancel(ph_upload *u, uint32_t id);
+
 /* Write down what failed. `reply` may be NULL. */
 void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_number,
                         uint32_t tries, const ph_reply *reply);
@@ -128,6 +131,14 @@ void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_n
  */
 void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
                     const ph_reply *reply);
+
+/*
+ * Correct the clock by the server's time. False when it is too far off to be believed.
+ */
+bool ph_upload_set_clock(ph_upload *u, uint64_t now_ms, uint64_t server_ms);
+
+/* Decide when the next credentials are asked for. */
+void ph_upload_plan_renewal(ph_upload *u, uint64_t now_ms);
 
 /* Begin the work once credentials are there. Errors: those of ph_endpoint_make and NOMEM. */
 int ph_upload_begin(ph_upload *u);

@@ -3,11 +3,12 @@
  * test - see test.h. Deliberately small and without a framework: what it adds to printf is the
  * guard page and the failing allocator, which no framework brings along.
  */
-#define _DEFAULT_SOURCE /* mmap's MAP_ANONYMOUS */
+#define _GNU_SOURCE /* mmap's MAP_ANONYMOUS, memmem */
 
 #include "test.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,9 +140,11 @@ ph_str test_guard_str(ph_str s)
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *ptr, size_t size);
+void __wrap_free(void *ptr);
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *ptr, size_t size);
+void __real_free(void *ptr);
 
 static bool alloc_limited, alloc_failed;
 static unsigned alloc_left, alloc_total;
@@ -168,9 +171,34 @@ void *__wrap_calloc(size_t count, size_t size)
     return may_alloc() ? __real_calloc(count, size) : NULL;
 }
 
+static const char *watched;
+static unsigned watched_count;
+
+/* The block is given back as it is. */
+static void watch(void *ptr)
+{
+    if (watched && ptr && memmem(ptr, malloc_usable_size(ptr), watched, strlen(watched)))
+        watched_count++;
+}
+
 void *__wrap_realloc(void *ptr, size_t size)
 {
+    watch(ptr);
     return may_alloc() ? __real_realloc(ptr, size) : NULL;
+}
+
+void __wrap_free(void *ptr)
+{
+    watch(ptr);
+    __real_free(ptr);
+}
+
+unsigned test_watch_secret(const char *secret)
+{
+    unsigned count = watched_count;
+    watched = secret;
+    watched_count = 0;
+    return count;
 }
 
 void test_alloc_fail_after(unsigned n)

@@ -10,7 +10,7 @@
  *         return test_end();               // prints "N passed, N failed"
  *     }
  *
- * A test program is linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc.
+ * A test program is linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free.
  */
 #ifndef PH_TEST_H
 #define PH_TEST_H
@@ -70,6 +70,12 @@ bool test_alloc_end(void);
 
 /* How many blocks were allocated so far. */
 unsigned test_alloc_count(void);
+
+/*
+ * Look for `secret` in every block that is given back from now on, until this is called with NULL.
+ * Gives how many blocks held the former one: memory that keeps a secret behind its owner's back.
+ */
+unsigned test_watch_secret(const char *secret);
 
 /* Numbers that look random and are the same in every run. */
 uint64_t test_random(uint64_t *state);

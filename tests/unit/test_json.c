@@ -90,7 +90,7 @@ static void test_read(void)
     CHECK_STR(ph_json_member_text(NULL, "x"), NULL);
     CHECK(!ph_json_u64(NULL, &n));
     CHECK(!ph_json_is_object(NULL) && !ph_json_is_array(NULL) && !ph_json_is_true(NULL));
-    CHECK(!ph_json_is_null(NULL));
+    CHECK(ph_json_is_null(NULL));
     ph_json_free(NULL);
 
     test_case("cut short");

@@ -389,6 +389,48 @@ static void test_names_differ(void)
     CHECK_INT(clashes, 0);
 }
 
+/* ---- What else an answer tells, and policies of one key ---------------------------------------- */
+
+static void test_assumed_user(void)
+{
+    static const char answer[] =
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId>"
+        "</Credentials><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/demo/John</Arn>"
+        "<AssumedRoleId>ARO:John</AssumedRoleId></AssumedRoleUser></AssumeRoleResult>"
+        "<ResponseMetadata><AssumedRoleUser><Arn>no</Arn></AssumedRoleUser></ResponseMetadata>"
+        "</AssumeRoleResponse>";
+    ph_buf arn, id;
+    ph_buf_init(&arn, 2048);
+    ph_buf_init(&id, 256);
+    test_case("who the role's session is");
+    CHECK_INT(ph_sts_assumed_user(test_guard_str(ph_str_from(answer)), &arn, &id), PH_OK);
+    CHECK_STR(ph_buf_view(&arn), "arn:aws:sts::1:assumed-role/demo/John");
+    CHECK_STR(ph_buf_view(&id), "ARO:John");
+    ph_buf_reset(&arn);
+    CHECK_INT(ph_sts_assumed_user(PH_STR("<a><b><c/></b></a>"), &arn, &id), PH_OK);
+    CHECK_U64(arn.len, 0);
+    CHECK_INT(ph_sts_assumed_user(PH_STR("<a><b>"), &arn, &id), PH_ERR_BAD_XML);
+    ph_buf_clear(&arn);
+    ph_buf_clear(&id);
+}
+
+static void test_key_policy(void)
+{
+    ph_buf b;
+    ph_buf_init(&b, 4096);
+    test_case("a policy for one key");
+    CHECK_INT(ph_sts_key_policy(PH_STR("uploads"), PH_STR("upload/a/\xC3\xBC.pdf"), &b), PH_OK);
+    CHECK(ph_str_ends(ph_buf_view(&b),
+                      PH_STR("\"Resource\":\"arn:aws:s3:::uploads/upload/a/\\u00fc.pdf\"}]}")));
+    static const char *const refused[] = {"a/*", "a/?", "a/${aws:username}", "a/../b", "", "a/\n"};
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        test_case("refused key %s", refused[i]);
+        CHECK(ph_sts_key_policy(PH_STR("uploads"), ph_str_from(refused[i]), &b) != PH_OK);
+    }
+    CHECK_INT(ph_sts_key_policy(PH_STR("A"), PH_STR("a"), &b), PH_ERR_BAD_BUCKET);
+    ph_buf_clear(&b);
+}
+
 int main(void)
 {
     test_body();
@@ -398,5 +440,7 @@ int main(void)
     test_policy();
     test_names();
     test_names_differ();
+    test_assumed_user();
+    test_key_policy();
     return test_end();
 }

@@ -379,14 +379,18 @@ function cells(parts, width) {
 /** @param {HTMLCanvasElement} canvas @param {Uint8Array} parts @param {string[]} names */
 function draw(canvas, parts, names) {
     const style = getComputedStyle(canvas);
-    const cell = cells(parts.length, canvas.clientWidth || 300);
+    const width = canvas.clientWidth || 300;
+    const cell = cells(parts.length, width);
     const height = Math.ceil(parts.length / cell.columns) * cell.height;
     const scale = devicePixelRatio;
-    canvas.style.height = `${height}px`;
-    canvas.width = Math.round((canvas.clientWidth || 300) * scale);
-    canvas.height = Math.round(height * scale);
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-    context.scale(scale, scale);
+    const pixels = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) {
+        [canvas.width, canvas.height] = pixels; // new memory, even if it is the same size
+        canvas.style.height = `${height}px`;
+    }
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
     /** @type {Record<string, number>} */
     const totals = {};
     // By colour, not by place: setting the colour costs more than a rectangle.
