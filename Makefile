@@ -91,6 +91,7 @@ MAKEFLAGS += --no-builtin-rules
 # ---- What deps.sh installs, one stamp for each group ------------------------------------------
 
 $D/server.ok: tests/setup/requirements.txt
+$D/lint.ok: tests/setup/requirements-lint.txt
 $D/node.ok: $(wildcard web/package-lock.json)
 $D/%.ok: tests/setup/deps.sh
 	@tests/setup/deps.sh $*
