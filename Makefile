@@ -12,7 +12,7 @@ D := $B/deps
 
 # Ours has to be free of warnings; BearSSL and cJSON come with their own habits.
 strict := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wvla -Werror
-include := -Isrc -isystem $D/bearssl/inc -isystem $D/cjson
+include := -Isrc -I$B/gen -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
@@ -133,6 +133,13 @@ $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 $B/native/%.o: src/%.c | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# What describes the API is served by it, so it is compiled in: its bytes as numbers.
+$B/gen/openapi.inc: src/api/openapi.json
+	$(call show,GEN)
+	$Q mkdir -p $(@D) && od -v -An -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@
+
+$B/native/api/info.o $B/asan/api/info.o: $B/gen/openapi.inc
 
 # ---- The web files ---------------------------------------------------------------------------------
 

@@ -16,8 +16,13 @@
 #include "core/err.h"
 #include "core/str.h"
 #include "core/sts.h"
+#include "fetch.h"
+#include "introspect.h"
+#include "prefix.h"
 
-#define MAX_KEY_FILE 65536
+#define MAX_FILE 262144
+#define EC2_ENDPOINT "http://169.254.169.254"
+#define CONTAINER_ENDPOINT "http://169.254.170.2"
 
 /* ---- Readers: each gives NULL, or what is wrong with the value -------------------------------- */
 
@@ -101,19 +106,19 @@ static const char *read_role(api_config *c, ph_str value)
 
 static const char *read_access_key(api_config *c, ph_str value)
 {
-    c->creds.access_key_id = value;
+    c->own.given.access_key_id = value;
     return NULL;
 }
 
 static const char *read_secret_key(api_config *c, ph_str value)
 {
-    c->creds.secret_access_key = value;
+    c->own.given.secret_access_key = value;
     return NULL;
 }
 
 static const char *read_session_token(api_config *c, ph_str value)
 {
-    c->creds.session_token = value;
+    c->own.given.session_token = value;
     return NULL;
 }
 
@@ -148,40 +153,237 @@ static const char *read_origins(api_config *c, ph_str value)
     return NULL;
 }
 
-static const char *read_key_file(api_config *c, ph_str path,
-                                 const char *(*make)(ph_str, api_key **))
+/* The content of a file that a setting names; NULL, or what is wrong. Clear `out` in any case. */
+static const char *read_file(ph_str path, ph_buf *out)
 {
-    if (c->key)
-        return "is set, and so is the other key: only one of them can be";
-    ph_buf content;
-    ph_buf_init(&content, MAX_KEY_FILE);
-    const char *wrong = NULL;
-    FILE *file = fopen(path.ptr, "rb"); /* a variable's value: NUL-terminated */
+    ph_buf name;
+    ph_buf_init(&name, 4096);
+    ph_buf_str(&name, path);
+    ph_buf_char(&name, '\0');
+    ph_buf_init(out, MAX_FILE);
+    FILE *file = name.err == PH_OK ? fopen(name.ptr, "rb") : NULL;
+    ph_buf_clear(&name);
     if (!file)
         return "names a file that cannot be opened";
     char block[4096];
     for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        ph_buf_add(&content, block, n);
+        ph_buf_add(out, block, n);
     ph_wipe(block, sizeof block);
-    if (ferror(file) || content.err != PH_OK)
-        wrong = "names a file that cannot be read, or is larger than any key";
+    bool good = !ferror(file) && out->err == PH_OK;
     fclose(file);
+    return good ? NULL : "names a file that cannot be read, or is too large";
+}
+
+static const char *need_keys(api_config *c)
+{
+    if (!c->keys)
+        c->keys = api_keyset_new();
+    return c->keys ? NULL : complaint(PH_ERR_NOMEM);
+}
+
+static const char *read_hs256(api_config *c, ph_str value)
+{
+    ph_buf content;
+    const char *wrong = read_file(value, &content);
     if (!wrong)
-        wrong = make(ph_buf_view(&content), &c->key);
+        wrong = need_keys(c);
+    if (!wrong)
+        wrong = api_keyset_add_secret(c->keys, ph_buf_view(&content));
+    c->key_is_secret = true;
     c->key_ends_in_newline = ph_str_ends(ph_buf_view(&content), PH_STR("\n"));
     ph_buf_clear(&content);
     return wrong;
 }
 
-static const char *read_hs256(api_config *c, ph_str value)
+static const char *add_key_file(api_config *c, ph_str path, const char *alg, bool secrets)
 {
-    c->key_is_secret = true;
-    return read_key_file(c, value, api_key_hs256);
+    ph_buf content;
+    const char *wrong = read_file(path, &content);
+    if (!wrong)
+        wrong = need_keys(c);
+    if (!wrong)
+        wrong = api_keyset_add_text(c->keys, ph_buf_view(&content), alg, secrets);
+    ph_buf_clear(&content);
+    return wrong;
 }
 
 static const char *read_rs256(api_config *c, ph_str value)
 {
-    return read_key_file(c, value, api_key_rs256);
+    return add_key_file(c, value, "RS256", false);
+}
+
+/* "PATH,PS256:PATH". An RSA key that does not name its algorithm has the one that is set for them. */
+static const char *read_key_files(api_config *c, ph_str value)
+{
+    while (value.ptr) {
+        ph_str path = ph_str_trim(ph_str_cut(&value, ','));
+        ph_str rest = path;
+        const char *alg = api_alg_name(ph_str_cut(&rest, ':'));
+        if (alg)
+            path = rest;
+        const char *wrong = NULL;
+        if (path.len > 0)
+            wrong = add_key_file(c, path, alg, true);
+        if (wrong)
+            return wrong;
+    }
+    return NULL;
+}
+
+static const char *read_rsa_alg(api_config *c, ph_str value)
+{
+    c->rsa_alg = api_alg_name(value);
+    bool rsa = c->rsa_alg && (c->rsa_alg[0] == 'R' || c->rsa_alg[0] == 'P');
+    return rsa ? NULL : "is none of RS256, RS384, RS512, PS256";
+}
+
+/* Keys and tokens come by these URLs; whoever could change an answer on its way could be anybody. */
+static const char *read_safe_url(ph_str value, ph_str *out)
+{
+    *out = value;
+    return api_url_is_safe(value) ? NULL : "is not an https URL (http is for this machine only)";
+}
+
+static const char *read_jwks_url(api_config *c, ph_str value)
+{
+    return read_safe_url(value, &c->jwks_url);
+}
+
+static const char *read_introspection_url(api_config *c, ph_str value)
+{
+    return read_safe_url(value, &c->introspection_url);
+}
+
+static const char *read_tokeninfo_url(api_config *c, ph_str value)
+{
+    return read_safe_url(value, &c->tokeninfo_url);
+}
+
+static const char *read_introspection_auth(api_config *c, ph_str value)
+{
+    ph_buf content, header;
+    ph_buf_init(&header, 8192);
+    const char *wrong = read_file(value, &content);
+    if (!wrong && api_issuer_auth(ph_buf_view(&content), &header) != PH_OK)
+        wrong = "names a file that holds neither \"Bearer ...\" nor an id, \":\" and a secret";
+    if (!wrong)
+        wrong = complaint(ph_str_copy(ph_buf_view(&header), &c->introspection_auth));
+    ph_buf_clear(&content);
+    ph_buf_clear(&header);
+    return wrong;
+}
+
+static const char *read_api_keys(api_config *c, ph_str value)
+{
+    ph_buf content;
+    const char *wrong = read_file(value, &content);
+    if (!wrong)
+        wrong = api_keys_read(ph_buf_view(&content), &c->api_keys);
+    ph_buf_clear(&content);
+    return wrong;
+}
+
+static const char *read_auth(api_config *c, ph_str value)
+{
+    static const char *const names[] = {
+        [API_AUTH_TOKEN] = "token",
+        [API_AUTH_KEY] = "key",
+        [API_AUTH_TOKEN_AND_KEY] = "token+key",
+        [API_AUTH_ANY] = "any",
+    };
+    c->auth_is_set = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (ph_str_equal(value, ph_str_from(names[i]))) {
+            c->auth = (api_auth_mode)i;
+            return NULL;
+        }
+    return "is none of token, key, token+key, any";
+}
+
+static const char *read_token_type(api_config *c, ph_str value)
+{
+    c->token_type = value;
+    return NULL;
+}
+
+static const char *read_scope(api_config *c, ph_str value)
+{
+    c->scope = value;
+    return NULL;
+}
+
+static const char *read_required(api_config *c, ph_str value)
+{
+    c->required_claims = value;
+    return NULL;
+}
+
+static const char *read_pem_file(ph_str path, ph_str *out)
+{
+    ph_buf content;
+    const char *wrong = read_file(path, &content);
+    if (!wrong && !ph_str_starts(ph_str_trim(ph_buf_view(&content)), PH_STR("-----BEGIN")))
+        wrong = "names a file that is not PEM";
+    if (!wrong)
+        wrong = complaint(ph_str_copy(ph_buf_view(&content), out));
+    ph_buf_clear(&content);
+    return wrong;
+}
+
+static const char *read_tls_cert(api_config *c, ph_str value)
+{
+    return read_pem_file(value, &c->tls_cert);
+}
+
+static const char *read_tls_key(api_config *c, ph_str value)
+{
+    return read_pem_file(value, &c->tls_key);
+}
+
+static const char *read_run_as(api_config *c, ph_str value)
+{
+    c->run_as = value;
+    return NULL; /* looked up when it is done */
+}
+
+static const char *read_yes(ph_str value, bool *out)
+{
+    *out = ph_str_equal(value, PH_STR("yes"));
+    return *out || ph_str_equal(value, PH_STR("no")) ? NULL : "is neither yes nor no";
+}
+
+static const char *read_metrics(api_config *c, ph_str value)
+{
+    return read_yes(value, &c->metrics);
+}
+
+static const char *read_post_keys(api_config *c, ph_str value)
+{
+    c->post_by_own_keys = ph_str_equal(value, PH_STR("own"));
+    return c->post_by_own_keys || ph_str_equal(value, PH_STR("role")) ? NULL
+                                                                      : "is neither role nor own";
+}
+
+static const char *read_roles(api_config *c, ph_str value)
+{
+    c->roles = value;
+    for (ph_str rest = value; rest.ptr;) {
+        ph_str scope = ph_str_trim(ph_str_cut(&rest, ','));
+        ph_str name = ph_str_cut(&scope, '=');
+        for (size_t i = 0; i < name.len; i++)
+            if (name.ptr[i] <= ' ' || name.ptr[i] > '~' || strchr("*?{}/%\"\\", name.ptr[i]))
+                return "has a name with a character that no role's name has";
+        if (name.len == 0 || name.len > 64 || (scope.ptr && scope.len == 0))
+            return "has an entry that is neither ROLE nor ROLE=SCOPE";
+    }
+    return NULL;
+}
+
+static const char *read_role_prefix(api_config *c, ph_str value)
+{
+    c->role_prefix = value;
+    bool arn = ph_str_starts(value, PH_STR("arn:")) && ph_str_ends(value, PH_STR("/"));
+    return arn ? NULL : "is not the begin of roles' ARNs, as arn:aws:iam::123456789012:role/";
 }
 
 static const char *read_issuer(api_config *c, ph_str value)
@@ -204,15 +406,51 @@ static const char *read_user_claim(api_config *c, ph_str value)
 
 static const char *read_prefix(api_config *c, ph_str value)
 {
-    c->prefix = value;
-    if (!ph_str_ends(value, PH_STR("/")))
-        return "does not end in \"/\"";
-    return value.len > 512 ? "is longer than 512 bytes" : NULL;
+    ph_buf pattern;
+    ph_buf_init(&pattern, 1024);
+    ph_buf_str(&pattern, value);
+    if (ph_str_find(value, '{') == value.len) { /* the user's own place is beneath it */
+        ph_buf_char(&pattern, '{');
+        ph_buf_cstr(&pattern, c->user_claim);
+        ph_buf_cstr(&pattern, "}/");
+    }
+    const char *wrong = ph_str_ends(value, PH_STR("/")) ? api_prefix_check(ph_buf_view(&pattern))
+                                                        : "does not end in \"/\"";
+    if (!wrong)
+        wrong = complaint(ph_str_copy(ph_buf_view(&pattern), &c->prefix));
+    ph_buf_clear(&pattern);
+    return wrong;
 }
 
 static const char *read_put_limit(api_config *c, ph_str value)
 {
     return read_number(value, 0, PH_PART_MAX_SIZE, &c->put_limit);
+}
+
+static const char *read_max_size(api_config *c, ph_str value)
+{
+    return read_number(value, 1, PH_OBJECT_MAX_SIZE, &c->max_size);
+}
+
+/* Media types, of which the second half may be "*". */
+static const char *read_types(api_config *c, ph_str value)
+{
+    c->types = value;
+    for (ph_str rest = value; rest.ptr;) {
+        ph_str subtype = ph_str_trim(ph_str_cut(&rest, ','));
+        ph_str type = ph_str_cut(&subtype, '/');
+        bool star = ph_str_equal(subtype, PH_STR("*"));
+        if (type.len == 0 || subtype.len == 0 || ph_str_find(type, '*') < type.len ||
+            (!star && ph_str_find(subtype, '*') < subtype.len))
+            return "has an entry that is neither as video/mp4 nor as image/*";
+    }
+    return NULL;
+}
+
+static const char *read_properties(api_config *c, ph_str value)
+{
+    c->properties = value;
+    return NULL;
 }
 
 static const char *read_seconds(ph_str value, uint64_t min, uint64_t max, uint32_t *out)
@@ -234,6 +472,134 @@ static const char *read_url_seconds(api_config *c, ph_str value)
     return read_seconds(value, 1, 43200, &c->url_seconds);
 }
 
+static const char *read_leeway(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 300, &c->leeway_seconds);
+}
+
+static const char *read_jwks_seconds(api_config *c, ph_str value)
+{
+    return read_seconds(value, 60, 86400, &c->jwks_seconds);
+}
+
+static const char *read_jwks_guard(api_config *c, ph_str value)
+{
+    return read_seconds(value, 1, 3600, &c->jwks_guard_seconds);
+}
+
+static const char *read_max_files(api_config *c, ph_str value)
+{
+    return read_seconds(value, 1, API_MAX_FILES, &c->max_files);
+}
+
+static const char *read_user_rate(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 10000000, &c->rates.per_user);
+}
+
+static const char *read_address_rate(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 10000000, &c->rates.per_address);
+}
+
+static const char *read_proxies(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 16, &c->proxies);
+}
+
+static const char *read_connections(api_config *c, ph_str value)
+{
+    return read_seconds(value, 1, 1000000, &c->connections);
+}
+
+static const char *read_connections_each(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 1000000, &c->connections_per_address);
+}
+
+static const char *read_threads(api_config *c, ph_str value)
+{
+    return read_seconds(value, 0, 64, &c->threads);
+}
+
+static const char *read_request_seconds(api_config *c, ph_str value)
+{
+    return read_seconds(value, 1, 600, &c->request_seconds);
+}
+
+static const char *read_container_relative(api_config *c, ph_str value)
+{
+    c->own.container_relative = value;
+    return ph_str_starts(value, PH_STR("/")) ? NULL : "is not a path";
+}
+
+/*
+ * Whom a container may ask over plain HTTP: itself, and the agents of ECS and EKS. Everybody else
+ * has to prove by TLS who they are before they get the token and give credentials.
+ */
+static const char *read_container_full(api_config *c, ph_str value)
+{
+    static const char *const agents[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
+    c->own.container_full = value;
+    ph_url url;
+    if (ph_url_parse(value, &url) != PH_OK)
+        return "is not a URL";
+    bool good = url.tls || ph_url_is_loopback(&url);
+    for (size_t i = 0; i < sizeof agents / sizeof agents[0]; i++)
+        good = good || ph_str_equal(url.name, ph_str_from(agents[i]));
+    return good ? NULL : "is neither https nor on this machine or a container agent's address";
+}
+
+static const char *read_container_endpoint(api_config *c, ph_str value)
+{
+    c->own.container_endpoint = value;
+    return NULL;
+}
+
+static const char *read_container_token(api_config *c, ph_str value)
+{
+    c->own.container_token = value;
+    return NULL;
+}
+
+static const char *read_container_token_file(api_config *c, ph_str value)
+{
+    c->own.container_token_file = value;
+    return NULL;
+}
+
+static const char *read_web_token_file(api_config *c, ph_str value)
+{
+    c->own.web_token_file = value;
+    return NULL;
+}
+
+static const char *read_web_role(api_config *c, ph_str value)
+{
+    c->own.web_role_arn = value;
+    return NULL;
+}
+
+static const char *read_web_session(api_config *c, ph_str value)
+{
+    c->own.web_session_name = value;
+    return NULL;
+}
+
+static const char *read_ec2_endpoint(api_config *c, ph_str value)
+{
+    ph_url url;
+    c->own.ec2_endpoint = value;
+    return complaint(ph_url_parse(value, &url));
+}
+
+static const char *read_ec2_disabled(api_config *c, ph_str value)
+{
+    if (ph_str_equal_nocase(value, PH_STR("true")))
+        c->own.ec2_endpoint = (ph_str){NULL, 0};
+    return NULL;
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct setting {
@@ -244,27 +610,91 @@ static const struct setting {
     const char *about;
 } settings[] = {
     {"PARTHAUL_LISTEN", "127.0.0.1:8081", false, read_listen, "address and port to serve at"},
+    {"PARTHAUL_TLS_CERT_FILE", NULL, false, read_tls_cert, "serve TLS: certificate chain, PEM"},
+    {"PARTHAUL_TLS_KEY_FILE", NULL, false, read_tls_key, "and its private key, PEM"},
+    {"PARTHAUL_RUN_AS", NULL, false, read_run_as, "account to become when started as root"},
+    {"PARTHAUL_PROXIES", "0", false, read_proxies,
+     "proxies in front, each of which adds to X-Forwarded-For"},
+    {"PARTHAUL_CONNECTIONS", "1024", false, read_connections, "connections at the same time"},
+    {"PARTHAUL_CONNECTIONS_PER_ADDRESS", "0", false, read_connections_each,
+     "and from one address; 0: as many"},
+    {"PARTHAUL_REQUEST_SECONDS", "30", false, read_request_seconds,
+     "in which a request has to be there as a whole"},
+    {"PARTHAUL_THREADS", "0", false, read_threads, "that serve; 0: one for each processor"},
+    {"PARTHAUL_METRICS", "yes", false, read_metrics, "answer /metrics: yes or no"},
+    {"PARTHAUL_ORIGINS", NULL, false, read_origins, "pages that may ask, separated by commas"},
+
     {"PARTHAUL_BUCKET", NULL, true, read_bucket, "the bucket that receives the uploads"},
     {"PARTHAUL_REGION", "us-east-1", false, read_region, "the bucket's region, also used for STS"},
     {"PARTHAUL_S3_ENDPOINT", NULL, false, read_s3_endpoint, "S3's URL; without it AWS"},
     {"PARTHAUL_STS_ENDPOINT", NULL, false, read_sts_endpoint, "STS's URL; without it AWS"},
     {"PARTHAUL_ROLE_ARN", NULL, true, read_role, "the role that is assumed for each user"},
-    {"PARTHAUL_ORIGINS", NULL, false, read_origins, "pages that may ask, separated by commas"},
-    {"PARTHAUL_JWT_HS256_SECRET_FILE", NULL, false, read_hs256, "tokens: file with the secret"},
-    {"PARTHAUL_JWT_RS256_KEY_FILE", NULL, false, read_rs256, "or: file with the public key"},
-    {"PARTHAUL_JWT_ISSUER", NULL, true, read_issuer, "tokens: their iss"},
-    {"PARTHAUL_JWT_AUDIENCE", NULL, true, read_audience, "tokens: what their aud must contain"},
+    {"PARTHAUL_ROLES", NULL, false, read_roles, "roles of /get_key/ROLE: ROLE or ROLE=SCOPE, ..."},
+    {"PARTHAUL_ROLE_PREFIX", NULL, false, read_role_prefix, "what their ARNs begin with"},
+    {"PARTHAUL_POST_KEYS", "role", false, read_post_keys,
+     "what signs POST policies: the role's credentials, or the service's own"},
+
+    {"PARTHAUL_AUTH", NULL, false, read_auth, "token, key, token+key or any"},
+    {"PARTHAUL_JWT_RSA_ALGORITHM", "RS256", false, read_rsa_alg,
+     "of RSA keys that do not name theirs"},
+    {"PARTHAUL_JWT_KEY_FILES", NULL, false, read_key_files,
+     "tokens: public keys (PEM, JWK, JWKS), as PATH or ALG:PATH, ..."},
+    {"PARTHAUL_JWT_RS256_KEY_FILE", NULL, false, read_rs256, "tokens: a public RSA key"},
+    {"PARTHAUL_JWT_HS256_SECRET_FILE", NULL, false, read_hs256, "tokens: a shared secret"},
+    {"PARTHAUL_JWT_JWKS_URL", NULL, false, read_jwks_url, "tokens: where the issuer's keys are"},
+    {"PARTHAUL_JWT_JWKS_SECONDS", "3600", false, read_jwks_seconds,
+     "for which they are kept at most"},
+    {"PARTHAUL_JWT_JWKS_GUARD_SECONDS", "30", false, read_jwks_guard,
+     "between two requests for them at least"},
+    {"PARTHAUL_JWT_ISSUER", NULL, false, read_issuer, "tokens: their iss"},
+    {"PARTHAUL_JWT_AUDIENCE", NULL, false, read_audience, "tokens: what their aud must contain"},
+    {"PARTHAUL_JWT_TYPE", NULL, false, read_token_type, "tokens: their typ, as at+jwt"},
+    {"PARTHAUL_JWT_LEEWAY_SECONDS", "60", false, read_leeway, "that clocks may differ, 0 to 300"},
+    {"PARTHAUL_INTROSPECTION_URL", NULL, false, read_introspection_url,
+     "tokens of another form: where to ask about them (RFC 7662)"},
+    {"PARTHAUL_INTROSPECTION_AUTH_FILE", NULL, false, read_introspection_auth,
+     "file with ID:SECRET or Bearer TOKEN for asking"},
+    {"PARTHAUL_TOKENINFO_URL", NULL, false, read_tokeninfo_url, "or: a tokeninfo URL"},
+    {"PARTHAUL_SCOPE", NULL, false, read_scope, "scopes that a token needs, all of them"},
+    {"PARTHAUL_REQUIRED_CLAIMS", NULL, false, read_required, "claims it needs: NAME=VALUE, NAME"},
+    {"PARTHAUL_API_KEYS_FILE", NULL, false, read_api_keys, "hashes of the keys for x-api-key"},
+
     {"PARTHAUL_USER_CLAIM", "sub", false, read_user_claim, "tokens: the claim that names the user"},
-    {"PARTHAUL_PREFIX", "upload/", false, read_prefix, "where the users' prefixes begin"},
+    {"PARTHAUL_PREFIX", "upload/", false, read_prefix,
+     "where users write, as builds/{product}/{build}/"},
     {"PARTHAUL_PUT_LIMIT", "104857600", false, read_put_limit,
      "bytes up to which a file gets a presigned PUT; at most 5 GiB"},
+    {"PARTHAUL_MAX_SIZE", "53687091200000", false, read_max_size, "bytes that a file may have"},
+    {"PARTHAUL_TYPES", NULL, false, read_types, "types that files may have, as image/*, video/mp4"},
+    {"PARTHAUL_PROPERTIES",
+     "cacheControl,contentDisposition,contentEncoding,contentLanguage,expires,metadata", false,
+     read_properties, "what an upload may be given"},
+    {"PARTHAUL_MAX_FILES", "100", false, read_max_files, "files in one request, 1 to 250"},
     {"PARTHAUL_SESSION_SECONDS", "3600", false, read_session_seconds,
      "life of the users' credentials, 900 to 43200"},
     {"PARTHAUL_URL_SECONDS", "900", false, read_url_seconds,
      "life of a presigned URL, at most that of the credentials"},
-    {"AWS_ACCESS_KEY_ID", NULL, true, read_access_key, "own credentials, which assume the role"},
-    {"AWS_SECRET_ACCESS_KEY", NULL, true, read_secret_key, "own credentials"},
+    {"PARTHAUL_USER_RATE", "6000", false, read_user_rate, "requests a minute of a user; 0: any"},
+    {"PARTHAUL_ADDRESS_RATE", "0", false, read_address_rate, "and of an address; 0: any"},
+
+    {"AWS_ACCESS_KEY_ID", NULL, false, read_access_key, "own credentials, which assume the role"},
+    {"AWS_SECRET_ACCESS_KEY", NULL, false, read_secret_key, "own credentials"},
     {"AWS_SESSION_TOKEN", NULL, false, read_session_token, "own credentials, if temporary"},
+    {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, false, read_container_relative,
+     "or: from ECS's agent"},
+    {"AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, false, read_container_full, "or: from an agent"},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, false, read_container_token, "for the agent"},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, false, read_container_token_file,
+     "or the file that has it"},
+    {"PARTHAUL_CONTAINER_ENDPOINT", CONTAINER_ENDPOINT, false, read_container_endpoint,
+     "ECS's agent"},
+    {"AWS_WEB_IDENTITY_TOKEN_FILE", NULL, false, read_web_token_file,
+     "or: by a token that STS takes, with AWS_ROLE_ARN"},
+    {"AWS_ROLE_ARN", NULL, false, read_web_role, "the service's own role then"},
+    {"AWS_ROLE_SESSION_NAME", "parthaul-api", false, read_web_session, "and its session's name"},
+    {"AWS_EC2_METADATA_SERVICE_ENDPOINT", EC2_ENDPOINT, false, read_ec2_endpoint,
+     "or, at last: from EC2's metadata service"},
+    {"AWS_EC2_METADATA_DISABLED", NULL, false, read_ec2_disabled, "unless this is true"},
 };
 
 static bool say(ph_buf *says, const char *name, const char *what)
@@ -304,17 +734,13 @@ static int check_role(const api_config *c)
     return err;
 }
 
-/* Does the longest user's prefix still make a policy, with room for an id and a name in the key? */
+/* Does the longest prefix still make a policy, with room for an id and a name in the key? */
 static int check_prefix(const api_config *c)
 {
-    char longest[65];
-    memset(longest, 'x', sizeof longest - 1);
-    longest[sizeof longest - 1] = '/';
     ph_buf prefix, policy;
-    ph_buf_init(&prefix, 1024);
+    ph_buf_init(&prefix, 900);
     ph_buf_init(&policy, 4096);
-    ph_buf_str(&prefix, c->prefix);
-    ph_buf_add(&prefix, longest, sizeof longest);
+    api_prefix_longest(c->prefix, &prefix);
     int err = prefix.err;
     if (err == PH_OK)
         err = ph_sts_prefix_policy(c->bucket, ph_buf_view(&prefix), &policy);
@@ -323,13 +749,61 @@ static int check_prefix(const api_config *c)
     return err;
 }
 
+/* Is there a way to know users, and is it whole? */
+static bool check_auth(api_config *c, ph_buf *says)
+{
+    bool good = true;
+    bool jwt = c->keys || c->jwks_url.ptr;
+    bool tokens = jwt || c->introspection_url.ptr || c->tokeninfo_url.ptr;
+    if (!c->auth_is_set && c->api_keys)
+        c->auth = tokens ? API_AUTH_TOKEN_AND_KEY : API_AUTH_KEY;
+    if (!tokens && c->auth != API_AUTH_KEY)
+        good = say(says, "PARTHAUL_JWT_HS256_SECRET_FILE",
+                   "is not set, nor is another way to know users (PARTHAUL_JWT_KEY_FILES, "
+                   "PARTHAUL_JWT_JWKS_URL, PARTHAUL_INTROSPECTION_URL, PARTHAUL_TOKENINFO_URL, "
+                   "PARTHAUL_API_KEYS_FILE): one of them must be");
+    if (!c->api_keys && c->auth != API_AUTH_TOKEN)
+        good = say(says, "PARTHAUL_API_KEYS_FILE", "is not set, but PARTHAUL_AUTH wants keys");
+    if (c->introspection_url.ptr && c->tokeninfo_url.ptr)
+        good = say(says, "PARTHAUL_TOKENINFO_URL", "is set, and so is PARTHAUL_INTROSPECTION_URL");
+    if (jwt && !c->issuer.ptr)
+        good = say(says, "PARTHAUL_JWT_ISSUER", "is not set");
+    if (jwt && !c->audience.ptr)
+        good = say(says, "PARTHAUL_JWT_AUDIENCE", "is not set");
+    return good;
+}
+
+/* Are the service's own credentials to be found at all? */
+static bool check_own(const api_config *c, ph_buf *says)
+{
+    const api_own_settings *own = &c->own;
+    bool key = own->given.access_key_id.ptr != NULL;
+    if (key != (own->given.secret_access_key.ptr != NULL))
+        return say(says, key ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID",
+                   key ? "is not set, but AWS_ACCESS_KEY_ID is"
+                       : "is not set, but AWS_SECRET_ACCESS_KEY is");
+    if (own->web_token_file.ptr && !own->web_role_arn.ptr)
+        return say(says, "AWS_ROLE_ARN", "is not set, but AWS_WEB_IDENTITY_TOKEN_FILE is");
+    if (key || own->container_relative.ptr || own->container_full.ptr || own->web_token_file.ptr ||
+        own->ec2_endpoint.ptr)
+        return true;
+    return say(says, "AWS_ACCESS_KEY_ID",
+               "is not set, nor is another source of the service's own credentials");
+}
+
 static bool check_together(api_config *c, ph_buf *says)
 {
     bool good = true;
     int err = PH_OK;
-    if (!c->key)
-        good = say(says, "PARTHAUL_JWT_HS256_SECRET_FILE",
-                   "is not set, nor is PARTHAUL_JWT_RS256_KEY_FILE: one of them must be");
+    if (!check_auth(c, says))
+        good = false;
+    if (!check_own(c, says))
+        good = false;
+    if (!c->tls_cert.ptr != !c->tls_key.ptr)
+        good = say(says, c->tls_cert.ptr ? "PARTHAUL_TLS_KEY_FILE" : "PARTHAUL_TLS_CERT_FILE",
+                   "is not set, but the other one of the two is");
+    if (c->roles.ptr && !c->role_prefix.ptr)
+        good = say(says, "PARTHAUL_ROLE_PREFIX", "is not set, but PARTHAUL_ROLES is");
     if (c->url_seconds > c->session_seconds)
         good = say(says, "PARTHAUL_URL_SECONDS", "is more than PARTHAUL_SESSION_SECONDS");
     ph_target target = {.bucket = c->bucket, .region = c->region, .endpoint = c->s3_endpoint};
@@ -367,6 +841,15 @@ static void advise(const api_config *c, ph_buf *says)
 }
 
 /* see config.h */
+bool api_config_knows(const char *name)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (strcmp(settings[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* see config.h */
 bool api_config_read(api_env env, void *context, ph_buf *says, api_config *out)
 {
     memset(out, 0, sizeof *out);
@@ -399,8 +882,13 @@ void api_config_clear(api_config *c)
     for (size_t i = 0; i < c->origin_count; i++)
         ph_str_free(&c->origins[i]);
     ph_str_free(&c->sts_endpoint);
+    ph_str_free(&c->prefix);
+    ph_str_free(&c->tls_cert);
+    ph_str_free(&c->tls_key);
+    ph_str_free(&c->introspection_auth);
     ph_endpoint_clear(&c->bucket_at);
-    api_key_free(c->key);
+    api_keyset_free(c->keys);
+    api_keys_free(c->api_keys);
     memset(c, 0, sizeof *c);
 }
 
@@ -414,7 +902,7 @@ void api_config_help(ph_buf *b)
         ph_buf_cstr(b, s->name);
         do
             ph_buf_char(b, ' ');
-        while (b->err == PH_OK && b->len < from + 34);
+        while (b->err == PH_OK && b->len < from + 44);
         ph_buf_cstr(b, s->about);
         if (s->fallback) {
             ph_buf_cstr(b, " (");

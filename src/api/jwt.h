@@ -1,45 +1,62 @@
 /* SPDX-License-Identifier: MIT
  *
- * jwt - is this token (RFC 7519, compact form) one that we accept, and whose is it? The only user
- * of libjose.
- *
- * An api_key is a verification key together with its one algorithm; a token's header can only
- * agree with it. So "none", and an HMAC made with a public RSA key, cannot pass whatever the
- * token says (RFC 8725, 3.1 and 3.2).
+ * jwt - the form of a token (RFC 7519, compact), and what its claims have to say. Signatures are
+ * verified by keys.h.
  */
 #ifndef API_JWT_H
 #define API_JWT_H
 
 #include "core/buf.h"
+#include "core/json.h"
+#include "keys.h"
 #include "problem.h"
 
 #define API_TOKEN_MAX 8192
 #define API_USER_MAX 1024
-#define API_LEEWAY_MS (UINT64_C(60) * 1000)
 
-typedef struct api_key api_key;
+/* A token taken apart; views into its text and its header. */
+typedef struct api_token {
+    ph_str header, payload, signature; /* base64url, as they came */
+    ph_str alg, kid, type;             /* absent where the header does not say */
+    ph_json *head;
+} api_token;
+
+/* Take a token apart and read its header. Nothing in it is to be believed yet. */
+api_verdict api_token_open(ph_str text, api_token *out);
+void api_token_close(api_token *t);
+
+/* Verify by these keys; `*unknown_kid` says whether none of them has the token's key id. */
+api_verdict api_token_verify(const api_token *t, const api_keyset *keys, bool *unknown_kid);
+
+/* Read the claims of a token that was verified; release with ph_json_free. */
+api_verdict api_token_claims(const api_token *t, ph_json **out);
+
+typedef struct api_claim_rules {
+    ph_str issuer;     /* `iss` has to be exactly this */
+    ph_str audience;   /* `aud` has to be this, or an array with this in it */
+    ph_str type;       /* the header's `typ` has to be this (RFC 8725, 3.11); absent: anything */
+    ph_str scope;      /* names with spaces between, of which none may be missing; absent: none */
+    ph_str required;   /* "tenant=acme,email_verified=true,name": see api_claim_is */
+    ph_str user_claim; /* a text that says who it is */
+    uint64_t leeway_ms;
+} api_claim_rules;
+
+/* Is the header's `typ` the one that is wanted? */
+api_verdict api_type_check(const api_claim_rules *rules, ph_str type);
 
 /*
- * Make a key. HS256 takes the bytes as they are, at least 32 (RFC 7518, 3.2); RS256 takes a public
- * RSA key of at least 2,048 bits as PEM or as JWK. Gives NULL, or a sentence that says what is
- * wrong; `*out` is then NULL. Release with api_key_free, which wipes a secret.
+ * Check the claims. `issued` says that they come out of a token that was signed: then iss, aud, exp
+ * and sub must be there. What an introspection says was asked of the issuer itself, and members that
+ * are missing from it are not held against it; what is there has to be right all the same.
+ * `*expires_ms` is when the token ends, UINT64_MAX when that is not said.
  */
-const char *api_key_hs256(ph_str secret, api_key **out);
-const char *api_key_rs256(ph_str text, api_key **out);
-void api_key_free(api_key *key); /* NULL is allowed */
+api_verdict api_claims_check(const api_claim_rules *rules, const ph_json *claims, bool issued,
+                             uint64_t now_ms, uint64_t *expires_ms);
 
-typedef struct api_token_rules {
-    const api_key *key;
-    ph_str issuer;          /* `iss` has to be exactly this */
-    ph_str audience;        /* `aud` has to be this, or an array with this in it */
-    const char *user_claim; /* the claim that says who it is */
-} api_token_rules;
+/* The scopes that are granted (`scope` as text or array, or `scp`), with spaces between. */
+void api_claims_scopes(const ph_json *claims, ph_buf *out);
 
-/*
- * Check a token at the time `now_ms`. When the verdict's problem is API_NO_PROBLEM, `user` has been
- * given the user's name: 1..1,024 bytes of UTF-8 that may hold anything else.
- */
-api_verdict api_token_check(const api_token_rules *rules, ph_str token, uint64_t now_ms,
-                            ph_buf *user);
+/* Are all names of `wanted` among `scopes`? */
+bool api_scopes_cover(ph_str scopes, ph_str wanted);
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "core/json_out.h"
 #include "core/str.h"
+#include "fetch.h"
 #include "http.h"
 #include "lambda_event.h"
 #include "log.h"
@@ -221,7 +222,6 @@ static long handle(const api_service *service, runtime *r, const invocation *i)
                                              "an API Gateway")
                                     : PH_STR("out of memory"));
     } else {
-        event.request.deadline_ms = i->deadline_ms;
         if (i->too_large)
             api_answer_refuse(&event.request, (api_verdict){API_BODY_TOO_LARGE, NULL}, &answer);
         else if (kind == API_EVENT_UNREADABLE)
@@ -256,6 +256,8 @@ int api_lambda_serve(const api_service *service, const char *address)
     }
     invocation i;
     ph_buf_init(&i.event, API_EVENT_MAX);
+    i.deadline_ms = 0;
+    api_fetch_deadline(&i.deadline_ms); /* without it STS has its ten seconds, that is all */
     for (int failures = 0; failures < TRIES;) {
         long status = fetch_next(&r, &i);
         if (status == 200) {
@@ -272,6 +274,7 @@ int api_lambda_serve(const api_service *service, const char *address)
         if (status == 500)      /* "Runtime should exit promptly" */
             break;
     }
+    api_fetch_deadline(NULL);
     curl_easy_cleanup(r.curl);
     return EXIT_FAILURE;
 }

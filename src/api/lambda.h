@@ -14,7 +14,7 @@
 /*
  * Answer one event after the other, at `address` ("127.0.0.1:9001"), which is how Lambda wants it:
  * it starts as many of this process as it has requests at a time. Comes back, with the exit status,
- * only when the runtime API is gone or says that it is over. Call api_sts_start first.
+ * only when the runtime API is gone or says that it is over. Call api_fetch_start first.
  */
 int api_lambda_serve(const api_service *service, const char *address);
 

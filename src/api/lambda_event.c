@@ -12,6 +12,8 @@
 #include "core/json_out.h"
 #include "core/str.h"
 
+#define MAX_QUERY ((size_t)32 << 10) /* front ends take 10 KiB, of which each byte may be escaped */
+
 /* ---- Headers --------------------------------------------------------------------------------- */
 
 /* {"name": "value"}; false when a value is no text. */
@@ -74,6 +76,45 @@ static ph_str without_stage(ph_str path, ph_str stage)
 static bool is_without_stage(ph_str path, ph_str wire)
 {
     return wire.len > path.len && ph_str_ends(wire, path);
+}
+
+/* ---- Query and address ----------------------------------------------------------------------- */
+
+static void add_argument(ph_buf *query, ph_str name, ph_str value)
+{
+    if (query->len > 0)
+        ph_buf_char(query, '&');
+    ph_enc_percent(query, name, false);
+    ph_buf_char(query, '=');
+    ph_enc_percent(query, value, false);
+}
+
+/* 2.0 has it as it was on the wire, 1.0 only taken apart and decoded. False when it is too long. */
+static bool take_query(const ph_json *event, api_event *e)
+{
+    e->request.query = ph_json_member_text(event, "rawQueryString");
+    const ph_json *lists = ph_json_member(event, "multiValueQueryStringParameters");
+    const ph_json *plain = ph_json_member(event, "queryStringParameters");
+    if (e->request.query.ptr)
+        return true;
+    bool has_lists = ph_json_is_object(lists);
+    for (const ph_json *a = ph_json_first(has_lists ? lists : plain); a; a = ph_json_next(a)) {
+        if (!has_lists)
+            add_argument(&e->query, ph_json_name(a), ph_json_text(a));
+        for (const ph_json *v = has_lists ? ph_json_first(a) : NULL; v; v = ph_json_next(v))
+            add_argument(&e->query, ph_json_name(a), ph_json_text(v));
+    }
+    e->request.query = ph_buf_view(&e->query);
+    return e->query.err == PH_OK;
+}
+
+/* Whoever the front end was called by: with CloudFront before it, CloudFront. */
+static void take_address(const ph_json *event, api_request *r)
+{
+    const ph_json *context = ph_json_member(event, "requestContext");
+    r->address = ph_json_member_text(ph_json_member(context, "http"), "sourceIp");
+    if (!r->address.ptr)
+        r->address = ph_json_member_text(ph_json_member(context, "identity"), "sourceIp");
 }
 
 /* ---- Body ------------------------------------------------------------------------------------ */
@@ -146,6 +187,7 @@ api_event_kind api_event_read(ph_str text, const char *id, uint64_t now_ms, api_
 {
     memset(out, 0, sizeof *out);
     ph_buf_init(&out->body, API_BODY_MAX + 8);
+    ph_buf_init(&out->query, MAX_QUERY);
     out->request.id = id;
     out->request.now_ms = now_ms;
     int err = ph_json_parse(text, &out->document);
@@ -155,7 +197,11 @@ api_event_kind api_event_read(ph_str text, const char *id, uint64_t now_ms, api_
         return API_EVENT_UNREADABLE;
     if (!take_line(out->document, &out->request))
         return API_EVENT_FOREIGN;
-    if (!take_all_headers(out->document, &out->request))
+    take_address(out->document, &out->request);
+    bool taken = take_query(out->document, out) && take_all_headers(out->document, &out->request);
+    if (out->query.err == PH_ERR_NOMEM)
+        return API_EVENT_NO_MEMORY;
+    if (!taken)
         return API_EVENT_UNREADABLE;
     return take_body(out->document, out);
 }
@@ -165,6 +211,7 @@ void api_event_clear(api_event *e)
 {
     ph_json_free(e->document);
     ph_buf_clear(&e->body);
+    ph_buf_clear(&e->query);
     memset(e, 0, sizeof *e);
 }
 

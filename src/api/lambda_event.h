@@ -18,7 +18,8 @@
 typedef struct api_event {
     api_request request; /* views of what follows, and of the id that was given */
     ph_json *document;
-    ph_buf body; /* decoded, if it came as base64 */
+    ph_buf body;  /* decoded, if it came as base64 */
+    ph_buf query; /* put together again, where the event has it in pieces */
 } api_event;
 
 typedef enum api_event_kind {

@@ -4,32 +4,39 @@
  * starts the server, waits for a signal, lets running requests end, stops. It keeps nothing, so any
  * number of it can run side by side. Where AWS Lambda starts it, it answers Lambda's events instead.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "config.h"
+#include "config_file.h"
 #include "core/str.h"
+#include "fetch.h"
 #include "http.h"
 #include "lambda.h"
 #include "log.h"
 #include "routes.h"
-#include "sts_client.h"
 
 #define GRACE_MS 12000 /* longer than a request to STS may take */
 #define EXIT_USAGE 2
 
-static const char *from_environment(void *context, const char *name)
+/* The environment first: it is what an operator changes for a try. */
+static const char *from_environment(void *file, const char *name)
 {
-    (void)context;
-    return getenv(name);
+    const char *value = getenv(name);
+    if ((!value || !*value) && file)
+        value = api_config_file_value(file, name);
+    return value;
 }
 
 static int help(void)
@@ -37,11 +44,13 @@ static int help(void)
     ph_buf table;
     ph_buf_init(&table, 16384);
     api_config_help(&table);
-    printf("parthaul-api [--check | --version | --help]\n\n"
-           "Gives web pages temporary credentials and presigned URLs for one user's prefix of a\n"
-           "bucket. It is configured by the environment; --check says whether that is right.\n\n"
-           "%.*s",
-           (int)table.len, table.ptr ? table.ptr : "");
+    printf(
+        "parthaul-api [--config FILE] [--check | --version | --help]\n\n"
+        "Gives web pages temporary credentials and presigned URLs for one user's prefix of a\n"
+        "bucket. It is configured by the environment, and where that says nothing by FILE, whose\n"
+        "lines are NAME=VALUE; --check says whether all of it is right.\n\n"
+        "%.*s",
+        (int)table.len, table.ptr ? table.ptr : "");
     ph_buf_clear(&table);
     return EXIT_SUCCESS;
 }
@@ -76,40 +85,6 @@ static void drain(const api_http *http, const sigset_t *stop)
             return;
 }
 
-/* ---- As a Lambda function -------------------------------------------------------------------- */
-
-/* What is wrong with the settings, said by api_config_read; or with them as a function's. */
-static bool is_good_for_lambda(const api_config *config, ph_buf *says)
-{
-    if (config->session_seconds <= API_LAMBDA_SESSION_SECONDS)
-        return true;
-    ph_buf_cstr(says,
-                "PARTHAUL_SESSION_SECONDS: is more than 3600, which is the most that STS lends "
-                "to a function: its own credentials are a role's already\n");
-    return false;
-}
-
-static int serve_lambda(const char *address, bool good, const api_config *config, ph_buf *says)
-{
-    signal(SIGPIPE, SIG_IGN);
-    if (!api_sts_start()) {
-        fprintf(stderr, "parthaul-api: libcurl cannot start\n");
-        return EXIT_FAILURE;
-    }
-    int status = EXIT_FAILURE;
-    good = good && is_good_for_lambda(config, says);
-    print_lines(ph_buf_view(says));
-    if (good) {
-        api_service service = {.config = config, .assume = api_sts_assume, .random = api_random};
-        api_log_event(api_now_ms(), "serving Lambda", (ph_str){NULL, 0});
-        status = api_lambda_serve(&service, address);
-    } else {
-        api_lambda_init_error(address, "Config.Invalid", ph_buf_view(says));
-    }
-    api_sts_stop();
-    return status;
-}
-
 /* ---- The program ----------------------------------------------------------------------------- */
 
 static void log_listening(const api_config *config, uint16_t port)
@@ -122,66 +97,245 @@ static void log_listening(const api_config *config, uint16_t port)
     api_log_event(api_now_ms(), "listening", ph_str_from(text));
 }
 
+/* From root to an account that can do nothing else; what only root may read has been read. */
+static bool drop_privileges(ph_str account)
+{
+    if (!account.ptr)
+        return true;
+    errno = 0;
+    const struct passwd *user = getpwnam(account.ptr); /* a setting's value: NUL-terminated */
+    if (!user) {
+        fprintf(stderr, "parthaul-api: PARTHAUL_RUN_AS: there is no such account\n");
+        return false;
+    }
+    if (getuid() == user->pw_uid && geteuid() == user->pw_uid)
+        return true;
+    if (setgroups(0, NULL) == 0 && setgid(user->pw_gid) == 0 && setuid(user->pw_uid) == 0 &&
+        (user->pw_uid == 0 || setuid(0) != 0)) /* there must be no way back */
+        return true;
+    fprintf(stderr, "parthaul-api: PARTHAUL_RUN_AS: cannot become that account: %s\n",
+            strerror(errno));
+    return false;
+}
+
+/* Our own credentials have to be there before the first user is: better said now than then. */
+static bool check_own_credentials(const api_service *service, ph_buf *says)
+{
+    bool would_wait;
+    ph_creds creds;
+    int err = api_own_take(service->own, api_now_ms(), true, &would_wait, &creds);
+    ph_creds_clear(&creds);
+    if (err == PH_OK)
+        return true;
+    ph_buf_cstr(says, "the service's own credentials, from ");
+    ph_buf_cstr(says, api_own_source(service->own));
+    ph_buf_cstr(says, ": ");
+    ph_buf_cstr(says, ph_err_text(err));
+    ph_buf_char(says, '\n');
+    return false;
+}
+
+static int run_server(const api_service *service, const sigset_t *stop)
+{
+    api_http *http = api_http_start(service);
+    if (!http) {
+        fprintf(stderr, "parthaul-api: PARTHAUL_LISTEN: cannot listen there: %s\n",
+                errno ? strerror(errno) : "unknown reason, perhaps a certificate of no use");
+        return EXIT_FAILURE;
+    }
+    int status = EXIT_FAILURE;
+    if (drop_privileges(service->config->run_as)) {
+        log_listening(service->config, api_http_port(http));
+        int number;
+        sigwait(stop, &number);
+        api_log_event(api_now_ms(), "stopping", (ph_str){NULL, 0});
+        api_http_quiesce(http);
+        drain(http, stop);
+        status = EXIT_SUCCESS;
+    }
+    api_http_stop(http);
+    return status;
+}
+
 static int serve(const api_config *config)
 {
     sigset_t stop;
     block_signals(&stop);
-    api_service service = {.config = config, .assume = api_sts_assume, .random = api_random};
-    if (!api_sts_start()) {
+    if (!api_fetch_start()) {
         fprintf(stderr, "parthaul-api: libcurl cannot start\n");
         return EXIT_FAILURE;
     }
-    api_http *http = api_http_start(&service);
-    if (!http) {
-        fprintf(stderr, "parthaul-api: PARTHAUL_LISTEN: cannot listen there: %s\n",
-                errno ? strerror(errno) : "unknown reason");
-        api_sts_stop();
+    api_service service;
+    ph_buf says;
+    ph_buf_init(&says, 1024);
+    int status = EXIT_FAILURE;
+    if (!api_service_start(config, api_random, &service)) {
+        fprintf(stderr, "parthaul-api: out of memory\n");
+    } else {
+        if (check_own_credentials(&service, &says))
+            status = run_server(&service, &stop);
+        print_lines(ph_buf_view(&says));
+        api_service_stop(&service);
+    }
+    ph_buf_clear(&says);
+    api_fetch_stop();
+    if (status == EXIT_SUCCESS)
+        api_log_event(api_now_ms(), "stopped", (ph_str){NULL, 0});
+    return status;
+}
+
+/* ---- As a Lambda function -------------------------------------------------------------------- */
+
+/* A setting that is right everywhere else. */
+static bool is_good_for_lambda(const api_config *config, ph_buf *says)
+{
+    if (config->session_seconds <= API_LAMBDA_SESSION_SECONDS)
+        return true;
+    ph_buf_cstr(says,
+                "PARTHAUL_SESSION_SECONDS: is more than 3600, which is the most that STS lends "
+                "to a function: its own credentials are a role's already\n");
+    return false;
+}
+
+/* `config` is NULL when it is wrong, and `says` why. Lambda is told either way what keeps us. */
+static int serve_lambda(const char *address, const api_config *config, ph_buf *says)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (!api_fetch_start()) {
+        fprintf(stderr, "parthaul-api: libcurl cannot start\n");
         return EXIT_FAILURE;
     }
-    log_listening(config, api_http_port(http));
-    int number;
-    sigwait(&stop, &number);
-    api_log_event(api_now_ms(), "stopping", (ph_str){NULL, 0});
-    api_http_quiesce(http);
-    drain(http, &stop);
-    api_http_stop(http);
-    api_sts_stop();
-    api_log_event(api_now_ms(), "stopped", (ph_str){NULL, 0});
-    return EXIT_SUCCESS;
+    api_service service;
+    const char *wrong = NULL;
+    bool started = false;
+    if (!config || !is_good_for_lambda(config, says))
+        wrong = "Config.Invalid";
+    else if (!(started = api_service_start(config, api_random, &service)))
+        wrong = "Runtime.NoMemory";
+    else if (!check_own_credentials(&service, says))
+        wrong = "Config.NoCredentials";
+    print_lines(ph_buf_view(says));
+    int status = EXIT_FAILURE;
+    if (wrong) {
+        api_lambda_init_error(address, wrong, ph_buf_view(says));
+    } else {
+        api_log_event(api_now_ms(), "serving Lambda", (ph_str){NULL, 0});
+        status = api_lambda_serve(&service, address);
+    }
+    if (started)
+        api_service_stop(&service);
+    api_fetch_stop();
+    return status;
+}
+
+/* ---- Configuration --------------------------------------------------------------------------- */
+
+static bool read_file(const char *path, ph_buf *out)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return false;
+    char block[4096];
+    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
+        ph_buf_add(out, block, n);
+    bool good = !ferror(file) && out->err == PH_OK;
+    fclose(file);
+    return good;
+}
+
+/* False with a line for each setting that does not exist. */
+static bool know_all_names(const api_config_file *file, ph_buf *says)
+{
+    bool good = true;
+    const char *name;
+    for (size_t i = 0; (name = api_config_file_name(file, i)) != NULL; i++) {
+        if (api_config_knows(name))
+            continue;
+        ph_buf_cstr(says, name);
+        ph_buf_cstr(says, ": is in the file, but there is no such setting\n");
+        good = false;
+    }
+    return good;
+}
+
+static bool read_config_file(const char *path, ph_buf *says, api_config_file **out)
+{
+    ph_buf text;
+    ph_buf_init(&text, 262144);
+    bool good = read_file(path, &text);
+    if (!good)
+        ph_buf_cstr(says, "--config: the file cannot be read, or is too large\n");
+    else
+        good = api_config_file_read(ph_buf_view(&text), says, out) && know_all_names(*out, says);
+    ph_buf_clear(&text);
+    return good;
+}
+
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+typedef struct arguments {
+    const char *config; /* NULL: none */
+    bool check, help, version, wrong;
+} arguments;
+
+static arguments read_arguments(int argc, char **argv)
+{
+    arguments a = {.config = NULL};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--check") == 0)
+            a.check = true;
+        else if (strcmp(argv[i], "--help") == 0)
+            a.help = true;
+        else if (strcmp(argv[i], "--version") == 0)
+            a.version = true;
+        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc && !a.config)
+            a.config = argv[++i];
+        else
+            a.wrong = true;
+    }
+    return a;
+}
+
+static int run(const arguments *a)
+{
+    api_config config;
+    api_config_file *file = NULL;
+    ph_buf says;
+    ph_buf_init(&says, 16384);
+    bool good = !a->config || read_config_file(a->config, &says, &file);
+    if (good)
+        good = api_config_read(from_environment, file, &says, &config);
+    const char *runtime = a->check ? NULL : getenv("AWS_LAMBDA_RUNTIME_API");
+    bool lambda = runtime && *runtime;
+    int status = EXIT_USAGE;
+    if (!lambda)
+        print_lines(ph_buf_view(&says));
+    if (lambda)
+        status = serve_lambda(runtime, good ? &config : NULL, &says);
+    else if (good && a->check)
+        status = printf("parthaul-api: the configuration is complete\n") > 0 ? EXIT_SUCCESS
+                                                                             : EXIT_FAILURE;
+    else if (good)
+        status = serve(&config);
+    ph_buf_clear(&says);
+    if (good)
+        api_config_clear(&config);
+    api_config_file_free(file);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    bool check = argc == 2 && strcmp(argv[1], "--check") == 0;
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        return help();
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("parthaul-api %s\n", PH_VERSION);
-        return EXIT_SUCCESS;
-    }
-    if (argc > 1 && !check) {
+    arguments a = read_arguments(argc, argv);
+    if (a.wrong) {
         fprintf(stderr, "parthaul-api: unknown arguments; see parthaul-api --help\n");
         return EXIT_USAGE;
     }
-
-    api_config config;
-    ph_buf says;
-    ph_buf_init(&says, 16384);
-    bool good = api_config_read(from_environment, NULL, &says, &config);
-    const char *runtime = check ? NULL : getenv("AWS_LAMBDA_RUNTIME_API");
-    int status = EXIT_SUCCESS;
-    if (runtime && *runtime) {
-        status = serve_lambda(runtime, good, &config, &says);
-    } else {
-        print_lines(ph_buf_view(&says));
-        if (!good)
-            status = EXIT_USAGE;
-        else if (check)
-            printf("parthaul-api: the configuration is complete\n");
-        else
-            status = serve(&config);
+    if (a.help)
+        return help();
+    if (a.version) {
+        printf("parthaul-api %s\n", PH_VERSION);
+        return EXIT_SUCCESS;
     }
-    ph_buf_clear(&says);
-    api_config_clear(&config);
-    return status;
+    return run(&a);
 }

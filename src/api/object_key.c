@@ -2,7 +2,9 @@
  *
  * See object_key.h. Characters are dropped that cannot be seen but change what is seen or break
  * what is read later: C0 and C1 controls, bidirectional controls ("gpj.exe" shown as "exe.jpg"),
- * line separators, byte order marks, and the noncharacters that no XML listing could hold.
+ * line separators, byte order marks, and the noncharacters that no XML listing could hold. What is
+ * a wildcard or a variable in a policy ("*", "?", "${") or an escape in a URL ("%") becomes "_", so
+ * that a policy can name each key that is given out.
  */
 #include "object_key.h"
 
@@ -35,6 +37,12 @@ static bool is_unwanted(uint32_t c)
         if (c >= ranges[i][0] && c <= ranges[i][1])
             return true;
     return (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF);
+}
+
+/* Characters that mean something in a policy or in what is made of a key, and are seen: replaced. */
+static bool is_special(uint32_t c, ph_str rest)
+{
+    return c == '*' || c == '?' || c == '%' || (c == '$' && ph_str_starts(rest, PH_STR("{")));
 }
 
 /* `s` without half a character at its end. */
@@ -75,7 +83,9 @@ void api_file_name_clean(ph_str name, ph_buf *b)
     for (ph_str rest = name; rest.len > 0;) {
         uint32_t code;
         ph_str c = next_char(&rest, &code);
-        if (!is_unwanted(code))
+        if (is_special(code, rest))
+            ph_buf_char(&visible, '_');
+        else if (!is_unwanted(code))
             ph_buf_str(&visible, c);
     }
     ph_str stem = ph_str_trim(ph_buf_view(&visible));
@@ -119,6 +129,18 @@ void api_id_write(uint64_t now_ms, const uint8_t random[10], char out[API_ID_LEN
         *out++ = hex[bytes[i] & 15];
     }
     *out = '\0';
+}
+
+/* see object_key.h */
+void api_folder_clean(ph_str path, ph_buf *b)
+{
+    while (path.ptr) {
+        ph_str segment = ph_str_cut(&path, '/');
+        if (segment.len == 0)
+            continue;
+        api_file_name_clean(segment, b);
+        ph_buf_char(b, '/');
+    }
 }
 
 /* see object_key.h */

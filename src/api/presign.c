@@ -9,8 +9,8 @@
 
 /* see presign.h */
 int api_presign_put(const ph_endpoint *bucket, ph_str key, const ph_header *headers,
-                    size_t header_count, const ph_creds *creds, uint64_t now_ms, uint32_t seconds,
-                    ph_buf *url)
+                    size_t header_count, const ph_creds *creds, ph_sigv4_key *cached,
+                    uint64_t now_ms, uint32_t seconds, ph_buf *url)
 {
     size_t from = url->len;
     ph_buf_str(url, bucket->base);
@@ -36,7 +36,7 @@ int api_presign_put(const ph_endpoint *bucket, ph_str key, const ph_header *head
         .creds = creds,
     };
     ph_sigv4_result result;
-    err = ph_sigv4_sign(&request, NULL, &result);
+    err = ph_sigv4_sign(&request, cached, &result);
     if (err != PH_OK)
         return err;
     ph_buf_char(url, '?');

@@ -10,7 +10,8 @@ typedef enum api_problem {
 #define X(code, status, title, detail) API_##code,
 #include "problems.def"
 #undef X
-    API_PROBLEM_COUNT
+    API_PROBLEM_COUNT,
+    API_WOULD_WAIT, /* not a refusal: the answer needs somebody who may be waited for */
 } api_problem;
 
 /* A refusal with its reason; `detail` is static, NULL for the list's own sentence. */

@@ -18,6 +18,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -488,6 +489,49 @@ def test_serving(folder, settings):
     return each
 
 
+def test_deadline(folder, settings):
+    """An answer of STS that would come too late is not waited for: 503 now, not silence then."""
+    Sts.delay = 4
+    try:
+        with Function(folder, settings) as function:
+            for seconds, least, most in ((2, 1, 2), (-60, 0, 1)):
+                start = time.monotonic()
+                status, headers, body = function.ask(
+                    url_event(path="/v1/credentials", headers=with_token()),
+                    headers={"Lambda-Runtime-Deadline-Ms": str(int((time.time() + seconds) * 1000))})
+                took = time.monotonic() - start
+                equal(f"{seconds} s left: answer", (status, body.get("code")),
+                      (503, "STS_UNREACHABLE"))
+                check(f"{seconds} s left: in time", least <= took < most, took)
+            status, _, _ = function.ask(url_event(path="/v1/credentials", headers=with_token()))
+            equal("and the next event has time again", status, 200)
+            function.end()
+    finally:
+        Sts.delay = 0
+
+
+def test_roots(folder, settings):
+    """STS by TLS: trusted are the roots of SSL_CERT_FILE, as the zip has them, and no others."""
+    key, certificate = f"{folder}/tls-key.pem", f"{folder}/tls.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                    certificate, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    sts = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sts)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    sts.socket = context.wrap_socket(sts.socket, server_side=True)
+    threading.Thread(target=sts.serve_forever, daemon=True).start()
+    url = {"PARTHAUL_STS_ENDPOINT": f"https://127.0.0.1:{sts.server_port}"}
+    for name, more, expected in (("these roots", {"SSL_CERT_FILE": certificate}, 200),
+                                 ("the system's", {}, 503),
+                                 ("no file", {"SSL_CERT_FILE": f"{folder}/nowhere"}, 503)):
+        with Function(folder, {**settings, **url, **more}) as function:
+            status, _, _ = function.ask(url_event(path="/v1/credentials", headers=with_token()))
+            equal(f"TLS with {name}", status, expected)
+            function.end()
+    sts.shutdown()
+
+
 def test_ends(folder, settings):
     with Function(folder, settings) as function:  # an answer that meets a 500
         id = str(uuid.uuid4())
@@ -579,6 +623,8 @@ def main():
     waiting.start()
     each = test_serving(folder, settings)
     test_ends(folder, settings)
+    test_deadline(folder, settings)
+    test_roots(folder, settings)
     test_init_errors(folder, settings)
     waiting.join()
     if not failed:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tests the API's jwt: RFC 7515's own tokens, tokens wrong in one thing each, and the attacks of
+ * Tests the API's jwt and keys: RFC 7515's own tokens, tokens wrong in one thing each, and the attacks of
  * RFC 8725 that a server falls for when it believes a token's header.
  */
 #include "test.h"
@@ -9,6 +9,7 @@
 #include <jose/jwk.h>
 #include <jose/jws.h>
 #include <jose/openssl.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,27 +22,77 @@
 #define CLAIMS(rest) "{\"iss\":\"https://issuer\",\"aud\":\"parthaul\",\"sub\":\"alice\"" rest "}"
 #define EXP ",\"exp\":1700000600"
 
-static api_token_rules rules_for(const api_key *key)
+typedef struct token_rules {
+    const api_keyset *keys;
+    api_claim_rules claims;
+} token_rules;
+
+static token_rules rules_for(const api_keyset *keys)
 {
-    return (api_token_rules){key, PH_STR("https://issuer"), PH_STR("parthaul"), "sub"};
+    return (token_rules){keys,
+                         {.issuer = PH_STR("https://issuer"),
+                          .audience = PH_STR("parthaul"),
+                          .leeway_ms = 60000}};
+}
+
+/* The whole way of a token, as auth.c goes it. */
+static api_verdict walk(const token_rules *r, ph_str text, uint64_t now_ms, ph_buf *user)
+{
+    api_token t;
+    ph_json *claims = NULL;
+    bool unknown;
+    uint64_t end;
+    api_verdict v = api_token_open(text, &t);
+    if (v.problem == API_NO_PROBLEM)
+        v = api_token_verify(&t, r->keys, &unknown);
+    if (v.problem == API_NO_PROBLEM)
+        v = api_type_check(&r->claims, t.type);
+    if (v.problem == API_NO_PROBLEM)
+        v = api_token_claims(&t, &claims);
+    if (v.problem == API_NO_PROBLEM)
+        v = api_claims_check(&r->claims, claims, true, now_ms, &end);
+    if (v.problem == API_NO_PROBLEM)
+        ph_buf_str(user, ph_json_member_text(claims, "sub"));
+    ph_json_free(claims);
+    api_token_close(&t);
+    return v;
 }
 
 /* Check a token and give the code of the verdict, "OK" for a good one. */
-static const char *check(const api_token_rules *rules, ph_str token, uint64_t now_ms, ph_buf *user)
+static const char *check(const token_rules *r, ph_str token, uint64_t now_ms, ph_buf *user)
 {
     ph_buf_reset(user);
-    api_verdict verdict = api_token_check(rules, test_guard_str(token), now_ms, user);
+    api_verdict verdict = walk(r, test_guard_str(token), now_ms, user);
     if (verdict.problem != API_NO_PROBLEM)
         CHECK_U64(user->len, 0);
     return verdict.problem == API_NO_PROBLEM ? "OK" : api_problem_info(verdict.problem)->code;
 }
 
+/* A set of one key; NULL when it is refused. */
+static api_keyset *secret_set(ph_str secret)
+{
+    api_keyset *set = api_keyset_new();
+    if (api_keyset_add_secret(set, secret) == NULL)
+        return set;
+    api_keyset_free(set);
+    return NULL;
+}
+
+static api_keyset *text_set(ph_str text, const char *alg)
+{
+    api_keyset *set = api_keyset_new();
+    if (api_keyset_add_text(set, text, alg, false) == NULL)
+        return set;
+    api_keyset_free(set);
+    return NULL;
+}
+
 #define CHECK_CODE(got, want) CHECK_STR(ph_str_from(got), want)
 
-static api_key *secret_key(void)
+static api_keyset *secret_key(void)
 {
-    api_key *key;
-    CHECK(api_key_hs256(PH_STR(MINT_SECRET), &key) == NULL);
+    api_keyset *key = secret_set(PH_STR(MINT_SECRET));
+    CHECK(key != NULL);
     return key;
 }
 
@@ -49,8 +100,8 @@ static api_key *secret_key(void)
 
 static void test_claims(void)
 {
-    api_key *key = secret_key();
-    api_token_rules rules = rules_for(key);
+    api_keyset *key = secret_key();
+    token_rules rules = rules_for(key);
     ph_buf token, user;
     ph_buf_init(&token, 65536);
     ph_buf_init(&user, API_USER_MAX);
@@ -121,25 +172,66 @@ static void test_claims(void)
             CHECK_STR(ph_buf_view(&user), "alice");
     }
 
-    test_case("another claim names the user");
-    rules.user_claim = "email";
-    mint(&token, PH_STR(MINT_SECRET), HEADER, CLAIMS(EXP ",\"email\":\"a@example.org\""));
-    CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "OK");
-    CHECK_STR(ph_buf_view(&user), "a@example.org");
-    mint(&token, PH_STR(MINT_SECRET), HEADER, CLAIMS(EXP));
-    CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "FORBIDDEN");
+    test_case("types (RFC 8725, 3.11)");
+    rules.claims.type = PH_STR("at+jwt");
+    static const struct {
+        const char *header, *code;
+    } types[] = {
+        {"{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}", "OK"},
+        {"{\"alg\":\"HS256\",\"typ\":\"application/AT+JWT\"}", "OK"},
+        {"{\"alg\":\"HS256\",\"typ\":\"JWT\"}", "TOKEN_INVALID"},
+        {"{\"alg\":\"HS256\"}", "TOKEN_INVALID"},
+        {"{\"alg\":\"HS256\",\"typ\":7}", "TOKEN_INVALID"},
+    };
+    for (size_t i = 0; i < COUNT(types); i++) {
+        mint(&token, PH_STR(MINT_SECRET), types[i].header, CLAIMS(EXP));
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), types[i].code);
+    }
+
+    test_case("scopes and required claims");
+    rules.claims.type = (ph_str){NULL, 0};
+    rules.claims.scope = PH_STR("upload write");
+    rules.claims.required = PH_STR("tenant=acme, email_verified=true,name");
+#define RIGHT ",\"tenant\":\"acme\",\"email_verified\":true,\"name\":0"
+    static const struct {
+        const char *claims, *code;
+    } rights[] = {
+        {CLAIMS(EXP RIGHT ",\"scope\":\"write upload x\""), "OK"},
+        {CLAIMS(EXP RIGHT ",\"scope\":[\"write\",\"upload\"]"), "OK"},
+        {CLAIMS(EXP RIGHT ",\"scp\":[\"write\",\"upload\"]"), "OK"},
+        {CLAIMS(EXP RIGHT ",\"scp\":\"upload write\""), "OK"},
+        {CLAIMS(EXP RIGHT ",\"scope\":\"write\""), "SCOPE_MISSING"},
+        {CLAIMS(EXP RIGHT ",\"scope\":\"write uploads\""), "SCOPE_MISSING"},
+        {CLAIMS(EXP RIGHT ",\"scope\":[\"write upload\"]"), "SCOPE_MISSING"},
+        {CLAIMS(EXP RIGHT), "SCOPE_MISSING"},
+        {CLAIMS(EXP ",\"scope\":\"write upload\""), "FORBIDDEN"},
+        {CLAIMS(EXP ",\"tenant\":\"acme2\",\"email_verified\":true,\"name\":0,\"scope\":"
+                    "\"write upload\""),
+         "FORBIDDEN"},
+        {CLAIMS(EXP ",\"tenant\":[\"x\",\"acme\"],\"email_verified\":\"true\",\"name\":0,"
+                    "\"scope\":\"write upload\""),
+         "OK"},
+        {CLAIMS(EXP ",\"tenant\":\"acme\",\"email_verified\":false,\"name\":0,\"scope\":"
+                    "\"write upload\""),
+         "FORBIDDEN"},
+    };
+    for (size_t i = 0; i < COUNT(rights); i++) {
+        test_case("rights %s", rights[i].claims);
+        mint(&token, PH_STR(MINT_SECRET), HEADER, rights[i].claims);
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), rights[i].code);
+    }
 
     ph_buf_clear(&token);
     ph_buf_clear(&user);
-    api_key_free(key);
+    api_keyset_free(key);
 }
 
 /* ---- Headers and forms ----------------------------------------------------------------------- */
 
 static void test_headers(void)
 {
-    api_key *key = secret_key();
-    api_token_rules rules = rules_for(key);
+    api_keyset *key = secret_key();
+    token_rules rules = rules_for(key);
     ph_buf token, user;
     ph_buf_init(&token, 65536);
     ph_buf_init(&user, API_USER_MAX);
@@ -188,8 +280,7 @@ static void test_headers(void)
             char saved = token.ptr[i];
             token.ptr[i] = others[k];
             if (saved != others[k])
-                taken += api_token_check(&rules, ph_buf_view(&token), NOW, &user).problem ==
-                         API_NO_PROBLEM;
+                taken += walk(&rules, ph_buf_view(&token), NOW, &user).problem == API_NO_PROBLEM;
             token.ptr[i] = saved;
         }
     CHECK_U64(taken, 0);
@@ -227,7 +318,7 @@ static void test_headers(void)
 
     ph_buf_clear(&token);
     ph_buf_clear(&user);
-    api_key_free(key);
+    api_keyset_free(key);
 }
 
 /* ---- RSA ------------------------------------------------------------------------------------- */
@@ -287,12 +378,11 @@ static void test_rsa(void)
     } forms[] = {{"PEM", pem_of(public, &text)}, {"JWK", dump(public, &token)}};
     for (size_t i = 0; i < COUNT(forms); i++) {
         test_case("RS256 by %s", forms[i].what);
-        api_key *key;
-        const char *wrong = api_key_rs256(test_guard_str(forms[i].text), &key);
-        CHECK_STR(ph_str_from(wrong), NULL);
+        api_keyset *key = text_set(test_guard_str(forms[i].text), "RS256");
+        CHECK(key != NULL);
         if (!key)
             continue;
-        api_token_rules rules = rules_for(key);
+        token_rules rules = rules_for(key);
         ph_buf signed_token;
         ph_buf_init(&signed_token, 65536);
         sign_rsa(pair, "RS256", CLAIMS(EXP), &signed_token);
@@ -312,13 +402,13 @@ static void test_rsa(void)
             CHECK_CODE(check(&rules, ph_buf_view(&signed_token), NOW, &user), "TOKEN_INVALID");
         }
         ph_buf_clear(&signed_token);
-        api_key_free(key);
+        api_keyset_free(key);
     }
 
     test_case("a private key as JWK is taken, but only its public half");
-    api_key *key;
-    CHECK(api_key_rs256(dump(pair, &text), &key) == NULL);
-    api_key_free(key);
+    api_keyset *key = text_set(dump(pair, &text), "RS256");
+    CHECK(key != NULL);
+    api_keyset_free(key);
 
     json_t *small = json_pack("{s:s, s:s, s:s}", "kty", "RSA", "e", "AQAB", "n",
                               "sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1Wl"
@@ -332,11 +422,10 @@ static void test_rsa(void)
     json_t *refused[] = {small, other, cipher, curve};
     for (size_t i = 0; i < COUNT(refused); i++) {
         test_case("refused key %zu", i);
-        CHECK(api_key_rs256(dump(refused[i], &text), &key) != NULL);
-        CHECK(key == NULL);
+        CHECK(text_set(dump(refused[i], &text), "RS256") == NULL);
     }
     test_case("refused: a curve's key in PEM");
-    CHECK(api_key_rs256(pem_of(curve, &text), &key) != NULL);
+    CHECK(text_set(pem_of(curve, &text), "RS256") == NULL);
     for (size_t i = 0; i < COUNT(refused); i++)
         json_decref(refused[i]);
 
@@ -350,8 +439,8 @@ static void test_rsa(void)
         "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
         "{\"kty\":\"oct\",\"k\":\"AAAA\"}"};
     for (size_t i = 0; i < COUNT(texts); i++)
-        CHECK(api_key_rs256(test_guard_str(ph_str_from(texts[i])), &key) != NULL);
-    CHECK(api_key_hs256(PH_STR("0123456789abcdef0123456789abcde"), &key) != NULL);
+        CHECK(text_set(test_guard_str(ph_str_from(texts[i])), "RS256") == NULL);
+    CHECK(secret_set(PH_STR("0123456789abcdef0123456789abcde")) == NULL);
 
     json_decref(pair);
     json_decref(public);
@@ -377,18 +466,17 @@ static void test_rfc7515(void)
         json_t *value = json_loadb(jwk.ptr, jwk.len, 0, NULL);
         char secret[256];
         size_t len = jose_b64_dec(json_object_get(value, "k"), secret, sizeof secret);
-        api_key *key;
-        CHECK(api_key_hs256((ph_str){secret, len}, &key) == NULL);
-        api_token_rules rules = rules_for(key);
-        rules.issuer = PH_STR("joe");
+        api_keyset *key = secret_set((ph_str){secret, len});
+        token_rules rules = rules_for(key);
+        rules.claims.issuer = PH_STR("joe");
         CHECK_CODE(check(&rules, ph_str_trim(ph_buf_view(&jws)), NOW, &user),
                    "TOKEN_WRONG_AUDIENCE");
         secret[0] ^= 1;
-        api_key_free(key);
-        CHECK(api_key_hs256((ph_str){secret, len}, &key) == NULL);
-        rules.key = key;
+        api_keyset_free(key);
+        key = secret_set((ph_str){secret, len});
+        rules.keys = key;
         CHECK_CODE(check(&rules, ph_str_trim(ph_buf_view(&jws)), NOW, &user), "TOKEN_INVALID");
-        api_key_free(key);
+        api_keyset_free(key);
         json_decref(value);
     }
     ph_buf_clear(&jwk);
@@ -398,20 +486,164 @@ static void test_rfc7515(void)
     there = test_vectors("jws-rfc7515/rfc7515_A.2.jwk", &jwk);
     there = test_vectors("jws-rfc7515/rfc7515_A.2.jwsc", &jws) && there;
     if (there) {
-        api_key *key;
-        CHECK(api_key_rs256(ph_buf_view(&jwk), &key) == NULL);
-        api_token_rules rules = rules_for(key);
-        rules.issuer = PH_STR("joe");
+        api_keyset *key = text_set(ph_buf_view(&jwk), NULL);
+        token_rules rules = rules_for(key);
+        rules.claims.issuer = PH_STR("joe");
         CHECK_CODE(check(&rules, ph_str_trim(ph_buf_view(&jws)), NOW, &user),
                    "TOKEN_WRONG_AUDIENCE");
         ph_buf_clear(&jws);
         test_case("RFC 7515, A.5: unsecured");
         if (test_vectors("jws-rfc7515/rfc7515_A.5.jwsc", &jws))
             CHECK_CODE(check(&rules, ph_str_trim(ph_buf_view(&jws)), NOW, &user), "TOKEN_INVALID");
-        api_key_free(key);
+        api_keyset_free(key);
     }
     ph_buf_clear(&jwk);
     ph_buf_clear(&jws);
+    ph_buf_clear(&user);
+}
+
+/* ---- Every algorithm, and sets of keys -------------------------------------------------------- */
+
+static void sign_ed25519(EVP_PKEY *pkey, const char *header, const char *claims, ph_buf *out)
+{
+    unsigned char raw[64];
+    size_t len = sizeof raw;
+    ph_buf_reset(out);
+    mint_input(out, header, claims);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    CHECK(EVP_DigestSignInit(md, NULL, NULL, NULL, pkey) == 1 &&
+          EVP_DigestSign(md, raw, &len, (const unsigned char *)out->ptr, out->len) == 1);
+    EVP_MD_CTX_free(md);
+    ph_buf_char(out, '.');
+    ph_enc_base64url(out, raw, len);
+}
+
+static json_t *public_of(const json_t *pair, const char *alg, const char *kid)
+{
+    json_t *public = json_deep_copy(pair);
+    jose_jwk_pub(NULL, public);
+    json_object_del(public, "alg");
+    json_object_del(public, "key_ops");
+    if (alg)
+        json_object_set_new(public, "alg", json_string(alg));
+    if (kid)
+        json_object_set_new(public, "kid", json_string(kid));
+    return public;
+}
+
+/* With each algorithm a token passes by its own key, and by no other algorithm with that key. */
+static void test_algorithms(void)
+{
+    static const struct {
+        const char *alg, *key;
+    } algs[] = {{"RS256", "RSA"}, {"RS384", "RSA"}, {"RS512", "RSA"},
+                {"PS256", "RSA"}, {"ES256", "EC"},  {"ES384", "EC"}};
+    json_t *rsa = json_pack("{s:s, s:i}", "kty", "RSA", "bits", 2048);
+    json_t *p256 = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
+    json_t *p384 = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-384");
+    CHECK(jose_jwk_gen(NULL, rsa) && jose_jwk_gen(NULL, p256) && jose_jwk_gen(NULL, p384));
+    ph_buf text, token, user;
+    ph_buf_init(&text, 65536);
+    ph_buf_init(&token, 65536);
+    ph_buf_init(&user, API_USER_MAX);
+    for (size_t k = 0; k < COUNT(algs); k++) {
+        const json_t *mine = algs[k].key[0] == 'R'               ? rsa
+                             : strcmp(algs[k].alg, "ES256") == 0 ? p256
+                                                                 : p384;
+        json_t *public = public_of(mine, algs[k].alg, NULL);
+        api_keyset *set = text_set(dump(public, &text), NULL);
+        CHECK(set != NULL);
+        token_rules rules = rules_for(set);
+        for (size_t a = 0; a < COUNT(algs); a++) {
+            test_case("key of %s, token of %s", algs[k].alg, algs[a].alg);
+            const json_t *theirs = algs[a].key[0] == 'R'               ? rsa
+                                   : strcmp(algs[a].alg, "ES256") == 0 ? p256
+                                                                       : p384;
+            sign_rsa(theirs, algs[a].alg, CLAIMS(EXP), &token);
+            CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user),
+                       a == k ? "OK" : "TOKEN_INVALID");
+        }
+        json_decref(public);
+        api_keyset_free(set);
+    }
+    test_case("PEM of a curve chooses by the curve");
+    api_keyset *set = text_set(pem_of(p384, &text), NULL);
+    token_rules rules = rules_for(set);
+    sign_rsa(p384, "ES384", CLAIMS(EXP), &token);
+    CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "OK");
+    api_keyset_free(set);
+
+    test_case("EdDSA");
+    EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    BIO *bio = BIO_new(BIO_s_mem());
+    PEM_write_bio_PUBKEY(bio, ed);
+    char *pem;
+    long pem_len = BIO_get_mem_data(bio, &pem);
+    uint8_t raw[32];
+    size_t raw_len = sizeof raw;
+    EVP_PKEY_get_raw_public_key(ed, raw, &raw_len);
+    ph_buf_reset(&text);
+    ph_buf_cstr(&text, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"e\",\"x\":\"");
+    ph_enc_base64url(&text, raw, raw_len);
+    ph_buf_cstr(&text, "\"}");
+    api_keyset *sets[] = {text_set((ph_str){pem, (size_t)pem_len}, NULL),
+                          text_set(ph_buf_view(&text), NULL)};
+    for (size_t i = 0; i < COUNT(sets); i++) {
+        CHECK(sets[i] != NULL);
+        rules.keys = sets[i];
+        sign_ed25519(ed, "{\"alg\":\"EdDSA\",\"kid\":\"e\"}", CLAIMS(EXP), &token);
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "OK");
+        token.ptr[token.len - 20] ^= 1;
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "TOKEN_INVALID");
+        sign_ed25519(ed, "{\"alg\":\"ES256\",\"kid\":\"e\"}", CLAIMS(EXP), &token);
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "TOKEN_INVALID");
+        mint(&token, (ph_str){(char *)raw, 32}, "{\"alg\":\"EdDSA\"}", CLAIMS(EXP));
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "TOKEN_INVALID");
+        api_keyset_free(sets[i]);
+    }
+    BIO_free(bio);
+    EVP_PKEY_free(ed);
+
+    test_case("a set: several keys, ids, and what is passed over");
+    json_t *a = public_of(p256, NULL, "a"), *b = public_of(p384, "ES384", "b");
+    json_t *enc = public_of(rsa, NULL, "c");
+    json_object_set_new(enc, "use", json_string("enc"));
+    json_t *jwks =
+        json_pack("{s:[O,{s:s,s:s,s:s},O,{s:s},i,O]}", "keys", a, "kty", "oct", "kid", "d", "k",
+                  "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY", enc, "kty", "XYZ", 7, b);
+    set = text_set(dump(jwks, &text), NULL);
+    CHECK(set != NULL);
+    static const struct {
+        const char *alg, *kid;
+        api_signature want;
+    } lookups[] = {{"ES256", "a", API_SIGNED},      {"ES256", NULL, API_SIGNED},
+                   {"ES384", "a", API_OTHER_ALG},   {"ES256", "b", API_OTHER_ALG},
+                   {"ES256", "x", API_NO_SUCH_KEY}, {"HS256", "d", API_NO_SUCH_KEY},
+                   {"RS256", "c", API_NO_SUCH_KEY}, {"none", "a", API_OTHER_ALG}};
+    sign_rsa(p256, "ES256", CLAIMS(EXP), &token);
+    ph_str rest = ph_buf_view(&token);
+    ph_str header = ph_str_cut(&rest, '.'), payload = ph_str_cut(&rest, '.');
+    for (size_t i = 0; set && i < COUNT(lookups); i++) {
+        test_case("lookup %zu", i);
+        CHECK_INT(api_keyset_verify(set, ph_str_from(lookups[i].alg), ph_str_from(lookups[i].kid),
+                                    header, payload, rest),
+                  lookups[i].want);
+    }
+    api_keyset_free(set);
+    test_case("sets of no use, and keys off their curve");
+    CHECK(text_set(PH_STR("{\"keys\":[]}"), NULL) == NULL);
+    CHECK(text_set(PH_STR("{\"keys\":[{\"kty\":\"oct\"}]}"), NULL) == NULL);
+    json_object_set(a, "y", json_object_get(a, "x"));
+    CHECK(text_set(dump(a, &text), NULL) == NULL);
+    json_decref(jwks);
+    json_decref(a);
+    json_decref(b);
+    json_decref(enc);
+    json_decref(rsa);
+    json_decref(p256);
+    json_decref(p384);
+    ph_buf_clear(&text);
+    ph_buf_clear(&token);
     ph_buf_clear(&user);
 }
 
@@ -421,5 +653,6 @@ int main(void)
     test_headers();
     test_rsa();
     test_rfc7515();
+    test_algorithms();
     return test_end();
 }

@@ -174,6 +174,35 @@ static void test_stages(void)
     }
 }
 
+/* ---- Query and address ----------------------------------------------------------------------- */
+
+static const struct {
+    const char *event, *query, *address;
+} queries[] = {
+    {V2, "a=1&b=2", "192.0.2.1"},
+    {V1, NULL, "192.0.2.1"},
+    {"{\"httpMethod\":\"GET\",\"path\":\"/\",\"queryStringParameters\":{\"key\":\"a/b c&d=\"}}",
+     "key=a%2Fb%20c%26d%3D", NULL},
+    {"{\"httpMethod\":\"GET\",\"path\":\"/\",\"queryStringParameters\":{\"a\":\"2\"},"
+     "\"multiValueQueryStringParameters\":{\"a\":[\"1\",\"2\"],\"b\":[]}}",
+     "a=1&a=2", NULL},
+    {"{\"httpMethod\":\"GET\",\"path\":\"/\",\"queryStringParameters\":[7],"
+     "\"requestContext\":{\"identity\":{\"sourceIp\":7}}}",
+     "=", NULL},
+};
+
+static void test_queries(void)
+{
+    for (size_t i = 0; i < COUNT(queries); i++) {
+        test_case("query %zu", i);
+        api_event e;
+        CHECK_INT(read(queries[i].event, &e), API_EVENT_REQUEST);
+        CHECK_STR(e.request.query, queries[i].query);
+        CHECK_STR(e.request.address, queries[i].address);
+        api_event_clear(&e);
+    }
+}
+
 /* ---- What is no request ---------------------------------------------------------------------- */
 
 static const struct {
@@ -302,7 +331,8 @@ static void test_damage(void)
 static void test_memory(void)
 {
     static const char event[] =
-        "{\"httpMethod\":\"POST\",\"path\":\"/\",\"isBase64Encoded\":true,\"body\":\"AAH+/w==\"}";
+        "{\"httpMethod\":\"POST\",\"path\":\"/\",\"queryStringParameters\":{\"a\":\"b\"},"
+        "\"isBase64Encoded\":true,\"body\":\"AAH+/w==\"}";
     for (unsigned n = 0;; n++) {
         test_case("allocation %u fails", n);
         api_event e;
@@ -351,6 +381,7 @@ int main(void)
 {
     test_requests();
     test_stages();
+    test_queries();
     test_others();
     test_sizes();
     test_damage();
