@@ -7,6 +7,11 @@ CC ?= cc
 EMCC ?= emcc
 CFLAGS ?= -O2 -g
 PORT ?= 8080
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+BINDIR ?= $(PREFIX)/bin
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DOCDIR ?= $(PREFIX)/share/doc/parthaul
 B := build
 D := $B/deps
 
@@ -46,9 +51,9 @@ demo: ## everything installed, built and running on this machine (PORT=8080)
 	@PORT=$(PORT) exec tests/setup/demo.sh
 
 test: ## all tests
-	@tests/setup/deps.sh build wasm node server browser lint
+	@tests/setup/deps.sh build wasm node server browser lint pack
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%) \
-		$(if $(api),$B/tests/parthaul-api)
+		$(if $(api),$B/tests/parthaul-api $B/parthaul-lambda.zip)
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
@@ -71,11 +76,29 @@ lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
 format: $D/lint.ok ## rewrites our C files in the one format
 	@clang-format -i $(sources)
 
+lambda: ## build/parthaul-lambda.zip: the credentials API for AWS Lambda (examples/aws)
+	@tests/setup/deps.sh build pack
+	@$(MAKE) --no-print-directory $B/parthaul-lambda.zip
+
+# DESTDIR is for packagers: where PREFIX and SYSCONFDIR lie for now. An /etc of somebody's is kept.
+install: $(programs) ## the programs, and the API as a service (PREFIX=/usr/local DESTDIR=)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(DOCDIR))
+	install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/parthaul/secrets
+	install $(programs) $(DESTDIR)$(BINDIR)
+	install -m 644 src/api/parthaul-api.conf $(DESTDIR)$(DOCDIR)
+	install -m 644 src/api/README.md $(DESTDIR)$(DOCDIR)/parthaul-api.md
+	sed 's|@BINDIR@|$(BINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|' \
+		src/api/parthaul-api.service >$(DESTDIR)$(UNITDIR)/parthaul-api.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/parthaul-api.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/parthaul/parthaul-api.conf ] || \
+		install -m 600 src/api/parthaul-api.conf $(DESTDIR)$(SYSCONFDIR)/parthaul
+
 deps: ## all that a fresh Debian lacks
-	@tests/setup/deps.sh build wasm node server browser lint
+	@tests/setup/deps.sh build wasm node server browser lint pack
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
+		$B/parthaul-lambda.zip web/dist
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
@@ -83,7 +106,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit types lint format deps clean distclean help
+.PHONY: all demo test check unit types lint format lambda install deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -129,6 +152,10 @@ $B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
 	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/parthaul-lambda.zip: $B/parthaul-api src/api/lambda-zip.sh | $D/pack.ok
+	$(call show,ZIP)
+	$Q src/api/lambda-zip.sh $< $@
 
 $B/native/%.o: src/%.c | $D/build.ok
 	$(call show,CC)

@@ -319,6 +319,39 @@ def session_policies(t, folder):
     return found
 
 
+def test_container(folder):
+    """There is no container engine here; what can be said of the Containerfile without one."""
+    text = (ROOT / "examples/aws/Containerfile").read_text()
+    place = pathlib.Path(folder) / "container"
+    for source, target in re.findall(r"^COPY (?!--from)(\S+) (\S+)$", text, re.MULTILINE):
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        (place / target).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / source, place / target)
+    # Not fetched again; dates kept, or make would do so.
+    subprocess.run(["cp", "-a", ROOT / "build/deps", place / "build.deps"], check=True)
+    (place / "build").mkdir()
+    (place / "build.deps").rename(place / "build/deps")
+    (place / "build/deps/build.ok").touch()
+    wanted, = re.findall(r"^RUN make (\S+)", text, re.MULTILINE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(["make", "-j4", wanted], cwd=place, capture_output=True, text=True,
+                          env=environment)
+    if not check("what is copied is enough to build", done.returncode == 0, done.stderr[-500:]):
+        return
+    said = subprocess.run(["objdump", "-p", place / wanted], capture_output=True, text=True).stdout
+    needed = set(re.findall(r"NEEDED\s+(\S+)", said)) - {"libc.so.6"}
+    paths = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(
+        ["ldd", place / wanted], capture_output=True, text=True).stdout))
+    for library in sorted(needed):
+        # dpkg may know the library by the path without the link from /lib to /usr/lib, or with it.
+        known = [subprocess.run(["dpkg", "-S", path], capture_output=True, text=True).stdout
+                 for path in (paths[library], os.path.realpath(paths[library]),
+                              "/usr" + paths[library])]
+        packages = {line.split(":")[0] for each in known for line in each.splitlines()}
+        check(f"the image has {library}", any(re.search(rf"\s{re.escape(name)}\s", text)
+                                             for name in packages), packages)
+
+
 # ---- Policies -------------------------------------------------------------------------------------
 
 
@@ -701,6 +734,7 @@ def main():
     test_bucket(t)
     test_page(t, folder)
     test_environment(t, folder)
+    test_container(folder)
     sessions = session_policies(t, folder)
     policies = Policies(t)
     test_users(policies, sessions)

@@ -16,6 +16,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import ssl
@@ -25,9 +26,11 @@ import tempfile
 import threading
 import time
 import uuid
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 API = ROOT / "build/tests/parthaul-api"
+ZIP = ROOT / "build/parthaul-lambda.zip"
 ORIGIN = "https://app.example"
 ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
 JWT_SECRET = secrets.token_bytes(40)
@@ -221,12 +224,12 @@ class RuntimeHandler(http.server.BaseHTTPRequestHandler):
 class Function:
     """parthaul-api as Lambda starts it, with its runtime API and its log."""
 
-    def __init__(self, folder, settings, runtime=None):
+    def __init__(self, folder, settings, runtime=None, program=API):
         self.runtime = runtime or Runtime()
         self.log_path = pathlib.Path(folder) / f"{secrets.token_hex(4)}.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [API], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [program], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={"AWS_LAMBDA_RUNTIME_API": self.runtime.address, **settings})
 
     def __enter__(self):
@@ -595,6 +598,43 @@ def test_waiting(folder, settings):
         function.end()
 
 
+# ---- What is uploaded -----------------------------------------------------------------------------
+
+
+def test_zip(folder, settings):
+    """The zip of `make lambda`, unpacked and started as Lambda does, with nothing of this system's."""
+    place = pathlib.Path(folder) / "task"
+    with zipfile.ZipFile(ZIP) as packed:
+        names = packed.namelist()
+        check("bootstrap can be run", packed.getinfo("bootstrap").external_attr >> 16 & 0o111 == 0o111)
+        check("it holds no links, no folders above", not any(
+            name.startswith("/") or ".." in name for name in names), names)
+        size = sum(row.file_size for row in packed.infolist())
+    subprocess.run(["unzip", "-q", ZIP, "-d", place], check=True)
+    check("within Lambda's 50 MB, and 250 MB unpacked",
+          ZIP.stat().st_size < 50 << 20 and size < 250 << 20, (ZIP.stat().st_size, size))
+    shutil.copy(settings["PARTHAUL_JWT_HS256_SECRET_FILE"], place / "jwt-secret")
+    started = time.monotonic()
+    with Function(folder, {**settings, "PARTHAUL_JWT_HS256_SECRET_FILE": "jwt-secret"},
+                  program=place / "bootstrap") as function:
+        equal("the zip's function", function.ask(url_event())[0], 200)
+        cold = time.monotonic() - started
+        status, _, _ = function.ask(url_event(path="/v1/credentials", headers=with_token()))
+        equal("the zip's function asks STS", status, 200)
+        maps = pathlib.Path(f"/proc/{function.process.pid}/maps").read_text()
+        loaded = {line.split()[-1] for line in maps.splitlines() if ".so" in line}
+        foreign = {path for path in loaded if not path.startswith(str(place))}
+        check("only the zip's libraries are loaded", loaded and not foreign, foreign)
+        resident = re.search(r"VmHWM:\s+(\d+)", pathlib.Path(
+            f"/proc/{function.process.pid}/status").read_text()).group(1)
+        environment = pathlib.Path(f"/proc/{function.process.pid}/environ").read_text().split("\0")
+        check("its roots of trust are the zip's",
+              f"SSL_CERT_FILE={place}/ca-certificates.crt" in environment)
+        function.end()
+    print(f"zip {ZIP.stat().st_size / 1e6:.1f} MB, unpacked {size / 1e6:.1f} MB, "
+          f"{cold * 1000:.0f} ms to the first answer, {int(resident) / 1024:.0f} MiB of memory")
+
+
 # ---- All of it ------------------------------------------------------------------------------------
 
 
@@ -625,6 +665,7 @@ def main():
     test_ends(folder, settings)
     test_deadline(folder, settings)
     test_roots(folder, settings)
+    test_zip(folder, settings)
     test_init_errors(folder, settings)
     waiting.join()
     if not failed:

