@@ -9,16 +9,12 @@ which run when the server is told to stop still get their answers, and that noth
 import base64
 import contextlib
 import hashlib
-import hmac
 import http.client
 import http.server
 import json
-import os
 import pathlib
-import random
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -31,179 +27,14 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-API = ROOT / "build/tests/parthaul-api"
-SEAWEEDFS = ROOT / "tests/servers/seaweedfs.sh"
-sys.path.insert(0, str(ROOT / "tests/servers"))
 sys.dont_write_bytecode = True
-import bucket as servers  # noqa: E402
-
-ORIGIN = "https://app.example"
-ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
-JWT_SECRET = secrets.token_bytes(40)
-PUT_LIMIT = 1 << 20
-MIB = 1 << 20
-SECRETS = []  # what was given out or sent so far; none of it may be in a log
-passed = failed = 0
-
-
-def check(what, condition, detail=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}: {detail}", flush=True)
-    return condition
-
-
-def equal(what, got, expected):
-    return check(what, got == expected, f"got {got!r}, expected {expected!r}")
-
-
-# ---- Tokens ---------------------------------------------------------------------------------------
-
-
-def base64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def token(sub="alice", secret=JWT_SECRET, header=None, **claims):
-    body = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": int(time.time()) + 600}
-    body.update(claims)
-    head = header or {"alg": "HS256", "typ": "JWT"}
-    text = base64url(json.dumps(head).encode()) + b"." + base64url(json.dumps(body).encode())
-    mac = hmac.new(secret, text, hashlib.sha256).digest()
-    made = (text + b"." + base64url(mac)).decode()
-    SECRETS.append(made)
-    SECRETS.append(made.rsplit(".", 1)[1])
-    return made
-
-
-# ---- Servers --------------------------------------------------------------------------------------
-
-
-def free_ports():
-    """A base whose neighbours, as SeaweedFS wants them, are free too; all below those that the
-    kernel gives out by itself."""
-    for _ in range(100):
-        base = random.randrange(15000, 22000)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in [*range(base, base + 9), base + 10008]:
-                    s = stack.enter_context(socket.socket())
-                    s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise SystemExit("no free ports")
-
-
-class Api:
-    """A parthaul-api with its log. Ends with the `with` block; `stop` says how it ended."""
-
-    def __init__(self, folder, **settings):
-        self.log_path = pathlib.Path(folder) / f"api-{secrets.token_hex(4)}.log"
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            # A proxy that is not there: nothing on this machine may be asked through it.
-            "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
-            "ALL_PROXY": "http://127.0.0.1:9",
-            "PARTHAUL_LISTEN": "127.0.0.1:0",
-            "PARTHAUL_JWT_ISSUER": ISSUER, "PARTHAUL_JWT_AUDIENCE": AUDIENCE,
-            "PARTHAUL_ORIGINS": ORIGIN, "PARTHAUL_PUT_LIMIT": str(PUT_LIMIT), **settings,
-        }
-
-    def __enter__(self):
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([API], env=self.environment, stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=log)
-        for _ in range(200):
-            for line in self.lines():
-                if line.get("event") == "listening":
-                    self.port = int(line["detail"].rsplit(":", 1)[1])
-                    return self
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise SystemExit("parthaul-api did not start:\n" + self.log())
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-
-    def log(self):
-        return self.log_path.read_text(errors="replace")
-
-    def lines(self):
-        parsed = []
-        for line in self.log().splitlines():
-            with contextlib.suppress(ValueError):
-                parsed.append(json.loads(line))
-        return parsed
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-    def ask(self, method, path, bearer=None, body=None, headers=None, timeout=30):
-        """(status, headers with lower-case names, body: JSON where it is JSON)"""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        sent = dict(headers or {})
-        if bearer is not None:
-            sent["Authorization"] = f"Bearer {bearer}"
-        if isinstance(body, (dict, list)):
-            body = json.dumps(body)
-        connection.request(method, path, body, sent)
-        answer = connection.getresponse()
-        raw = answer.read()
-        connection.close()
-        named = {name.lower(): value for name, value in answer.getheaders()}
-        if raw and "json" in named.get("content-type", ""):
-            raw = json.loads(raw)
-            credentials = raw.get("credentials", {})
-            SECRETS.extend(credentials.get(name) for name in
-                                     ("secretAccessKey", "sessionToken") if name in credentials)
-            if "url" in raw:
-                SECRETS.append(raw["url"].rsplit("X-Amz-Signature=", 1)[1][:64])
-        return answer.status, named, raw
-
-
-class FakeSts(http.server.BaseHTTPRequestHandler):
-    """Does what `behaviour` says."""
-
-    behaviour = None
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        FakeSts.behaviour(self)
-
-    def do_GET(self):  # a redirect was followed
-        FakeSts.followed = True
-        self.reply(200, b"")
-
-    followed = False
-
-    def reply(self, status, body, **headers):
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def good_answer(life=3600):
-    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + life))
-    return (f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAFAKE</AccessKeyId>"
-            f"<SecretAccessKey>fakesecret</SecretAccessKey><SessionToken>faketoken</SessionToken>"
-            f"<Expiration>{end}</Expiration></Credentials></AssumeRoleResult>"
-            f"</AssumeRoleResponse>").encode()
+import abuse  # noqa: E402
+import identity  # noqa: E402
+import common  # noqa: E402
+import contract  # noqa: E402
+from common import (API, AUDIENCE, ISSUER, JWT_SECRET, MIB, ORIGIN, PUT_LIMIT, ROOT,  # noqa: E402
+                    SEAWEEDFS, SECRETS, Api, FakeSts, check, equal, free_ports, good_answer, raw,
+                    servers, token)
 
 
 # ---- The start ------------------------------------------------------------------------------------
@@ -283,24 +114,6 @@ def test_cors(api):
             _, headers, _ = api.ask(method, "/v1/credentials", headers={**asked, "Origin": origin})
             check(f"{method} from {origin}",
                   not any(name.startswith("access-control") for name in headers), headers)
-
-
-def raw(api, data, timeout=20):
-    """Send these bytes, give all that comes."""
-    with socket.create_connection(("127.0.0.1", api.port), timeout=timeout) as s:
-        with contextlib.suppress(OSError):
-            s.sendall(data)
-        answer = b""
-        with contextlib.suppress(OSError):
-            while piece := s.recv(65536):
-                answer += piece
-                if b"\r\n\r\n" in answer and b"connection: keep-alive" not in answer.lower():
-                    head, _, body = answer.partition(b"\r\n\r\n")
-                    lengths = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n")
-                               if line.startswith(b"content-length:")]
-                    if lengths and len(body) >= lengths[0]:
-                        break
-        return answer
 
 
 def test_http(api):
@@ -536,6 +349,105 @@ def test_users(api, bucket):
         refused(f"{user!r} writes elsewhere", s3.put_object, Bucket=bucket, Key="upload/z/x", Body=b"")
 
 
+# ---- Many files, properties, forms, the old routes -----------------------------------------------
+
+
+def post_form(answer, name, data, **changes):
+    """Send a form as a browser would: (status, body)"""
+    boundary = secrets.token_hex(16)
+    fields = {**answer["fields"], **changes}
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+             for field, value in fields.items() if value is not None]
+    body = "".join(parts).encode() + (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        f"Content-Type: application/octet-stream\r\n\r\n").encode() + data + (
+        f"\r\n--{boundary}--\r\n").encode()
+    scheme, _, rest = answer["url"].partition("://")
+    host, _, path = rest.partition("/")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.request("POST", "/" + path, body,
+                       {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+    got = connection.getresponse()
+    text = got.read()
+    connection.close()
+    return got.status, text
+
+
+def test_forms(folder, settings, operator, bucket, operator_keys):
+    """SeaweedFS takes forms that are signed by long-term keys only; so `own`. By `role` the form
+    carries the session token, and that is all that can be seen here."""
+    with Api(folder, **settings) as api:
+        _, _, answer = api.ask("POST", "/v1/post-policy", token(), {"folder": "docs"})
+        check("a form by the role carries its session", "x-amz-security-token" in answer["fields"])
+        equal("old answer", sorted(api.ask("GET", "/", token())[2]),
+              ["AssumedRoleUser", "Credentials"])
+        status, _, old = api.ask("GET", "/dev/", token())
+        check("old clients' credentials work", status == 200
+              and "assumed-role" in old["AssumedRoleUser"]["Arn"], old)
+        equal("no role is given that is not listed",
+              api.ask("GET", "/get_key/uploader", token())[::2], (403, "Access Denied"))
+
+        data = secrets.token_bytes(1000)
+        answer = ask_upload(api, data, cacheControl="max-age=60", contentDisposition="attachment",
+                            metadata={"camera": "x 100", "a": "1"})
+        equal("PUT with properties", put(answer, data)[0], 200)
+        stored = operator.head_object(Bucket=bucket, Key=answer["key"])
+        equal("stored properties", (stored["CacheControl"], stored["ContentDisposition"],
+                                    stored["Metadata"]),
+              ("max-age=60", "attachment", {"camera": "x 100", "a": "1"}))
+        answer = ask_upload(api, data)
+        equal("a longer body than was said is refused", put(answer, data + b"x")[0], 403)
+
+        files = [{"name": f"{i}.bin", "size": len(data), "checksum":
+                  {"algorithm": "CRC32", "value": crc32(data)}} for i in range(50)]
+        files.append({"name": "large", "size": PUT_LIMIT + 1})
+        files.append({"name": 7, "size": 1})
+        status, _, answer = api.ask("POST", "/v1/uploads", token(), {"files": files})
+        equal("many files", (status, len(answer["files"])), (200, 52))
+        equal("their roads", {f.get("road", f.get("problem", {}).get("code"))
+                              for f in answer["files"]}, {"put", "multipart", "BAD_REQUEST"})
+        equal("their keys differ", len({f["key"] for f in answer["files"] if "key" in f}), 51)
+        equal("all can be sent", {put(f, data)[0] for f in answer["files"] if "url" in f}, {200})
+        session_client({**answer, "endpoint": answer["endpoint"]}).put_object(
+            Bucket=bucket, Key=answer["files"][50]["key"], Body=b"large")
+
+        mine = answer["files"][0]["key"]
+        status, _, answer = api.ask("GET", f"/v1/credentials?key={mine}", token())
+        equal("credentials of one key", (status, answer.get("key")), (200, mine))
+        session_client(answer).put_object(Bucket=bucket, Key=mine, Body=b"again")
+        refused("another key with them", session_client(answer).put_object, Bucket=bucket,
+                Key=mine + "x", Body=b"")
+        equal("another's key", api.ask("GET", "/v1/credentials?key=upload/bob/x", token())[0], 403)
+        check_log(api)
+
+    # An identity that is confined to a prefix may send no form at all there: the check comes before
+    # the form's key is read. So it is the policy alone that confines these.
+    own = {"PARTHAUL_POST_KEYS": "own", "AWS_ACCESS_KEY_ID": operator_keys[0],
+           "AWS_SECRET_ACCESS_KEY": operator_keys[1]}
+    with Api(folder, **{**settings, **own}) as api:
+        _, _, answer = api.ask("POST", "/v1/post-policy", token(),
+                               {"folder": "docs/v1", "maxSize": 1000})
+        for name in ("index.html", "a b.css"):
+            status, text = post_form(answer, name, b"<html>")
+            check(f"form for {name}", status == 204, (status, text))
+            equal(f"object of {name}", operator.get_object(
+                Bucket=bucket, Key=f"upload/alice/docs/v1/{name}")["Body"].read(), b"<html>")
+        deeper = answer["prefix"] + "img/${filename}"
+        equal("a folder beneath", post_form(answer, "x.png", b"x", key=deeper)[0], 204)
+        for what, changes in {"another prefix": {"key": "upload/bob/${filename}"},
+                              "the prefix's own begin": {"key": "upload/alice/${filename}"},
+                              "public": {"acl": "public-read"},
+                              "a field more": {"x-amz-meta-x": "y"}}.items():
+            equal(f"form: {what}", post_form(answer, "x", b"x", **changes)[0], 403)
+        check("form: too large", post_form(answer, "x", b"x" * 1001)[0] == 400)
+        status, _, answer = api.ask("POST", "/v1/uploads", token(),
+                                    {"name": "one.png", "size": 5, "type": "image/png",
+                                     "road": "post"})
+        equal("form for one", (status, post_form(answer, "one.png", b"12345")[0]), (200, 204))
+        equal("form for one, larger", post_form(answer, "one.png", b"123456")[0], 400)
+        check_log(api)
+
+
 # ---- An STS that misbehaves -----------------------------------------------------------------------
 
 
@@ -656,6 +568,7 @@ def main():
             "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
             "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"],
         }
+        contract.test(check)
         test_command_line(folder, settings)
         with Api(folder, **settings) as api:
             test_tokens(api)
@@ -667,13 +580,18 @@ def main():
             equal("exit status after SIGTERM", api.stop(), 0)
             check_log(api)
         test_sts_failures(folder, settings)
+        test_forms(folder, settings, operator, env["BUCKET"],
+                   (env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]))
+        identity.test(folder, settings)
+        abuse.test(folder, settings)
     finally:
         subprocess.run([SEAWEEDFS, "stop", state], check=False)
+    failed = common.totals[False]
     if not failed:
         shutil.rmtree(folder)
     else:
         print(f"logs are in {folder}")
-    print(f"{passed} passed, {failed} failed")
+    print(f"{common.totals[True]} passed, {failed} failed")
     return 1 if failed else 0
 
 
