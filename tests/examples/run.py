@@ -211,10 +211,13 @@ def test_page(t, folder):
     page, api = config["Origins"]
     equal("the API's host", api["DomainName"], "abc.lambda-url.eu-west-1.on.aws")
     equal("the page's headers", config["DefaultCacheBehavior"]["ResponseHeadersPolicyId"], "H1")
-    behaviour, = config["CacheBehaviors"]
-    equal("/v1 is the API", (behaviour["PathPattern"], behaviour["TargetOriginId"]),
-          ("/v1/*", api["Id"]))
-    check("no plain HTTP", behaviour["ViewerProtocolPolicy"] == "https-only" and
+    equal("what is the API's", {row["PathPattern"] for row in config["CacheBehaviors"]},
+          {"/v1/*", "/.well-known/parthaul"})
+    for row in config["CacheBehaviors"]:
+        equal(f"{row['PathPattern']} goes there, by TLS, and is not cached",
+              (row["TargetOriginId"], row["ViewerProtocolPolicy"], row["CachePolicyId"]),
+              (api["Id"], "https-only", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"))
+    check("no plain HTTP",
           config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https" and
           api["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only")
 
