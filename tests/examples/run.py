@@ -281,7 +281,7 @@ def test_environment(t, folder):
                               capture_output=True, text=True)
         equal("--check with JwksUrl", (done.returncode, done.stderr), (0, ""))
     else:
-        print("SKIP JwksUrl: this parthaul-api has no PARTHAUL_JWT_JWKS_URL")
+        print("SKIP: JwksUrl: this parthaul-api has no PARTHAUL_JWT_JWKS_URL")
     properties = t.properties("Function")
     check("the function outlasts STS's limit of ten seconds", properties["Timeout"] > 10)
     equal("runtime", (properties["Runtime"], properties["Handler"]), ("provided.al2023", "bootstrap"))

