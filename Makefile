@@ -35,6 +35,7 @@ cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+api_fuzzers := $(filter fuzz_api%,$(fuzzers))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
 types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
@@ -107,16 +108,20 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint pack
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/fuzz $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
+	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
+
+bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
+	@tests/setup/deps.sh server bench
+	@$B/venv/bin/python tests/bench/api.py
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz types lint format lambda install deps clean distclean help
+.PHONY: all demo test check unit fuzz bench-api types lint format lambda install deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -178,7 +183,7 @@ $B/gen/openapi.inc: src/api/openapi.json
 	$(call show,GEN)
 	$Q mkdir -p $(@D) && od -v -An -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@
 
-$B/native/api/info.o $B/asan/api/info.o: $B/gen/openapi.inc
+$B/native/api/info.o $B/asan/api/info.o $B/fuzz/api/info.o: $B/gen/openapi.inc
 
 # ---- The web files ---------------------------------------------------------------------------------
 
@@ -221,12 +226,12 @@ $B/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/asan/libparthaul.a
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
 
 # Those of the API get all of it but main(), as its unit tests do.
-$B/fuzz/fuzz_api_%: tests/fuzz/fuzz_api_%.c $B/fuzz/libapi.a $B/fuzz/libparthaul.a
+$(api_fuzzers:%=$B/fuzz/%): $B/fuzz/%: tests/fuzz/%.c $B/fuzz/libapi.a $B/fuzz/libparthaul.a
 	$(call show,FUZZ)
 	$Q $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
 
-$B/tests/fuzz_api_%: tests/fuzz/fuzz_api_%.c tests/fuzz/replay.c $B/asan/libapi.a \
+$(api_fuzzers:%=$B/tests/%): $B/tests/%: tests/fuzz/%.c tests/fuzz/replay.c $B/asan/libapi.a \
 		$B/asan/libparthaul.a
 	$(call show,TEST)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \

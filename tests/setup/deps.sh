@@ -8,6 +8,7 @@
 #   browser  Chromium
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
+#   bench    nginx and wrk, to be measured beside
 #   pack     zip and unzip, for `make lambda`
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
@@ -56,8 +57,9 @@ packages_of() {
             echo clang-format cppcheck
             ;;
         fuzz) have clang || echo clang libclang-rt-14-dev ;;
+        bench) echo nginx-light wrk ;;
         pack) echo zip unzip ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, pack)" ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench, pack)" ;;
     esac
 }
 
