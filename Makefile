@@ -8,6 +8,11 @@ EMCC ?= emcc
 FUZZ_CC ?= clang
 CFLAGS ?= -O2 -g
 PORT ?= 8080
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+BINDIR ?= $(PREFIX)/bin
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DOCDIR ?= $(PREFIX)/share/doc/parthaul
 T ?= 60
 B := build
 D := $B/deps
@@ -30,6 +35,7 @@ cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+api_fuzzers := $(filter fuzz_api%,$(fuzzers))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
 types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
@@ -53,9 +59,9 @@ demo: ## everything installed, built and running on this machine (PORT=8080)
 	@PORT=$(PORT) exec tests/setup/demo.sh
 
 test: ## all tests
-	@tests/setup/deps.sh build wasm node server browser lint
+	@tests/setup/deps.sh build wasm node server browser lint pack
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%) \
-		$(if $(api),$B/tests/parthaul-api)
+		$(if $(api),$B/tests/parthaul-api $B/parthaul-lambda.zip)
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
@@ -81,11 +87,29 @@ lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
 format: $D/lint.ok ## rewrites our C files in the one format
 	@clang-format -i $(sources)
 
+lambda: ## build/parthaul-lambda.zip: the credentials API for AWS Lambda (examples/aws)
+	@tests/setup/deps.sh build pack
+	@$(MAKE) --no-print-directory $B/parthaul-lambda.zip
+
+# DESTDIR is for packagers: where PREFIX and SYSCONFDIR lie for now. An /etc of somebody's is kept.
+install: $(programs) ## the programs, and the API as a service (PREFIX=/usr/local DESTDIR=)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(DOCDIR))
+	install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/parthaul/secrets
+	install $(programs) $(DESTDIR)$(BINDIR)
+	install -m 644 src/api/parthaul-api.conf $(DESTDIR)$(DOCDIR)
+	install -m 644 src/api/README.md $(DESTDIR)$(DOCDIR)/parthaul-api.md
+	sed 's|@BINDIR@|$(BINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|' \
+		src/api/parthaul-api.service >$(DESTDIR)$(UNITDIR)/parthaul-api.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/parthaul-api.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/parthaul/parthaul-api.conf ] || \
+		install -m 600 src/api/parthaul-api.conf $(DESTDIR)$(SYSCONFDIR)/parthaul
+
 deps: ## all that a fresh Debian lacks
-	@tests/setup/deps.sh build wasm node server browser lint
+	@tests/setup/deps.sh build wasm node server browser lint pack
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
+		$B/parthaul-lambda.zip web/dist
 
 bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
 	@tests/setup/deps.sh server bench
@@ -97,7 +121,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz bench-api types lint format deps clean distclean help
+.PHONY: all demo test check unit fuzz bench-api types lint format lambda install deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -105,6 +129,7 @@ MAKEFLAGS += --no-builtin-rules
 # ---- What deps.sh installs, one stamp for each group ------------------------------------------
 
 $D/server.ok: tests/setup/requirements.txt
+$D/lint.ok: tests/setup/requirements-lint.txt
 $D/node.ok: $(wildcard web/package-lock.json)
 $D/%.ok: tests/setup/deps.sh
 	@tests/setup/deps.sh $*
@@ -144,6 +169,10 @@ $B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
 	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/parthaul-lambda.zip: $B/parthaul-api src/api/lambda-zip.sh | $D/pack.ok
+	$(call show,ZIP)
+	$Q src/api/lambda-zip.sh $< $@
 
 $B/native/%.o: src/%.c | $D/build.ok
 	$(call show,CC)
@@ -196,6 +225,23 @@ $B/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/asan/libparthaul.a
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
 
+# Those of the API get all of it but main(), as its unit tests do.
+$(api_fuzzers:%=$B/fuzz/%): $B/fuzz/%: tests/fuzz/%.c $B/fuzz/libapi.a $B/fuzz/libparthaul.a
+	$(call show,FUZZ)
+	$Q $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
+
+$(api_fuzzers:%=$B/tests/%): $B/tests/%: tests/fuzz/%.c tests/fuzz/replay.c $B/asan/libapi.a \
+		$B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
+
+$B/fuzz/api/%.o: src/api/%.c | $D/build.ok $D/fuzz.ok
+	$(call show,CC)
+	$Q mkdir -p $(@D) && $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
 # The API's tests call its routes without a socket, so they get all of it but main().
 $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi.a \
 		$B/asan/libparthaul.a
@@ -205,25 +251,10 @@ $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi
 		$$(pkg-config --libs $(api_libs)) -o $@
 
 $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(api)))
+$B/fuzz/libapi.a: $(patsubst src/%.c,$B/fuzz/%.o,$(filter-out src/api/main.c,$(api)))
+$B/asan/libapi.a $B/fuzz/libapi.a:
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
-
-# The API's fuzz target calls its routes too.
-$B/fuzz/fuzz_api: tests/fuzz/fuzz_api.c $(patsubst src/%.c,$B/fuzz/%.o,$(filter-out \
-		src/api/main.c,$(api))) $B/fuzz/libparthaul.a
-	$(call show,FUZZ)
-	$Q mkdir -p $(@D) && $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
-		$(filter %.c %.o %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
-
-$B/fuzz/api/%.o: src/api/%.c | $D/build.ok $D/fuzz.ok
-	$(call show,CC)
-	$Q mkdir -p $(@D) && $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) \
-		-fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
-
-$B/tests/fuzz_api: tests/fuzz/fuzz_api.c tests/fuzz/replay.c $B/asan/libapi.a $B/asan/libparthaul.a
-	$(call show,TEST)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
-		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) $$(pkg-config --libs $(api_libs)) -o $@
 
 # The border without a browser: the transcripts talk to it as they do to the module.
 $B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a

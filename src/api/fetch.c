@@ -8,7 +8,9 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/endpoint.h"
 #include "core/str.h"
@@ -16,8 +18,9 @@
 #define MAX_ANSWER ((size_t)256 << 10)
 #define CONNECT_MS 3000L
 #define TOTAL_MS 10000L
+#define MARGIN_MS 500u /* before a deadline, to say that nobody answered */
 
-static pthread_key_t handle_of_thread;
+static pthread_key_t handle_of_thread, deadline_of_thread;
 
 static void free_handle(void *handle)
 {
@@ -28,7 +31,8 @@ static void free_handle(void *handle)
 bool api_fetch_start(void)
 {
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
-           pthread_key_create(&handle_of_thread, free_handle) == 0;
+           pthread_key_create(&handle_of_thread, free_handle) == 0 &&
+           pthread_key_create(&deadline_of_thread, NULL) == 0;
 }
 
 /* see fetch.h */
@@ -36,7 +40,29 @@ void api_fetch_stop(void)
 {
     free_handle(pthread_getspecific(handle_of_thread)); /* the main thread ends without this */
     pthread_key_delete(handle_of_thread);
+    pthread_key_delete(deadline_of_thread);
     curl_global_cleanup();
+}
+
+/* see fetch.h */
+bool api_fetch_deadline(const uint64_t *deadline_ms)
+{
+    return pthread_setspecific(deadline_of_thread, deadline_ms) == 0;
+}
+
+/* How long a request that may take `wanted_ms` may take in this thread; 0: it is too late. */
+static long time_left(uint32_t wanted_ms)
+{
+    const uint64_t *deadline_ms = pthread_getspecific(deadline_of_thread);
+    long wanted = wanted_ms ? (long)wanted_ms : TOTAL_MS;
+    struct timespec t;
+    if (!deadline_ms || *deadline_ms == 0 || clock_gettime(CLOCK_REALTIME, &t) != 0)
+        return wanted;
+    uint64_t from_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + MARGIN_MS;
+    if (*deadline_ms <= from_ms)
+        return 0;
+    uint64_t left = *deadline_ms - from_ms;
+    return left < (uint64_t)wanted ? (long)left : wanted;
 }
 
 /* This thread's handle with no options set, but perhaps with a connection still open. */
@@ -122,6 +148,13 @@ static bool is_near(const ph_url *url)
 static int perform(CURL *curl, const api_fetch *what, const char *url, const ph_url *parts,
                    struct curl_slist *headers, api_fetched *out)
 {
+    /* OpenSSL's own variable; libcurl, told at its build where the roots are, does not heed it. */
+    const char *roots = getenv("SSL_CERT_FILE");
+    long milliseconds = time_left(what->timeout_ms);
+    if (milliseconds == 0)
+        return PH_ERR_TIMEOUT;
+    if (roots && *roots)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, roots);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     if (what->body.ptr) {
@@ -133,8 +166,7 @@ static int perform(CURL *curl, const api_fetch *what, const char *url, const ph_
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "parthaul-api/" PH_VERSION);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
-                     what->timeout_ms ? (long)what->timeout_ms : TOTAL_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, milliseconds);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L); /* signals and threads do not mix */
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &out->body);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * fetch - one small HTTP request to a server that the operator named, with limits on time and size.
- * The only user of libcurl.
+ * With lambda, the user of libcurl. Roots of trust are the system's, or those of SSL_CERT_FILE.
  */
 #ifndef API_FETCH_H
 #define API_FETCH_H
@@ -39,6 +39,12 @@ void api_fetch_stop(void);
  * PH_ERR_BAD_ENDPOINT, PH_ERR_NOMEM.
  */
 int api_fetch_ask(const api_fetch *what, api_fetched *out);
+
+/*
+ * Let all that this thread asks from now on end half a second before `*deadline_ms`, by the clock
+ * of api_now_ms; 0 there or NULL: no deadline. It is read at each request. False: out of memory.
+ */
+bool api_fetch_deadline(const uint64_t *deadline_ms);
 
 /* May this URL be trusted with a secret, or to tell one? https, or http on this very machine. */
 bool api_url_is_safe(ph_str url);

@@ -2,7 +2,7 @@
  *
  * parthaul-api: a user's token in, credentials for that user's prefix out. Reads the configuration,
  * starts the server, waits for a signal, lets running requests end, stops. It keeps nothing, so any
- * number of it can run side by side.
+ * number of it can run side by side. Where AWS Lambda starts it, it answers Lambda's events instead.
  */
 #define _DEFAULT_SOURCE
 
@@ -23,6 +23,7 @@
 #include "core/str.h"
 #include "fetch.h"
 #include "http.h"
+#include "lambda.h"
 #include "log.h"
 #include "routes.h"
 
@@ -52,6 +53,15 @@ static int help(void)
         (int)table.len, table.ptr ? table.ptr : "");
     ph_buf_clear(&table);
     return EXIT_SUCCESS;
+}
+
+/* Each line of `says` on its own, with the program's name before it. */
+static void print_lines(ph_str says)
+{
+    while (says.len > 0) {
+        ph_str line = ph_str_cut(&says, '\n');
+        fprintf(stderr, "parthaul-api: %.*s\n", (int)line.len, line.ptr);
+    }
 }
 
 /* ---- Signals --------------------------------------------------------------------------------- */
@@ -109,7 +119,7 @@ static bool drop_privileges(ph_str account)
 }
 
 /* Our own credentials have to be there before the first user is: better said now than then. */
-static bool check_own_credentials(const api_service *service)
+static bool check_own_credentials(const api_service *service, ph_buf *says)
 {
     bool would_wait;
     ph_creds creds;
@@ -117,8 +127,11 @@ static bool check_own_credentials(const api_service *service)
     ph_creds_clear(&creds);
     if (err == PH_OK)
         return true;
-    fprintf(stderr, "parthaul-api: the service's own credentials, from %s: %s\n",
-            api_own_source(service->own), ph_err_text(err));
+    ph_buf_cstr(says, "the service's own credentials, from ");
+    ph_buf_cstr(says, api_own_source(service->own));
+    ph_buf_cstr(says, ": ");
+    ph_buf_cstr(says, ph_err_text(err));
+    ph_buf_char(says, '\n');
     return false;
 }
 
@@ -153,27 +166,66 @@ static int serve(const api_config *config)
         return EXIT_FAILURE;
     }
     api_service service;
+    ph_buf says;
+    ph_buf_init(&says, 1024);
     int status = EXIT_FAILURE;
     if (!api_service_start(config, api_random, &service)) {
         fprintf(stderr, "parthaul-api: out of memory\n");
     } else {
-        if (check_own_credentials(&service))
+        if (check_own_credentials(&service, &says))
             status = run_server(&service, &stop);
+        print_lines(ph_buf_view(&says));
         api_service_stop(&service);
     }
+    ph_buf_clear(&says);
     api_fetch_stop();
     if (status == EXIT_SUCCESS)
         api_log_event(api_now_ms(), "stopped", (ph_str){NULL, 0});
     return status;
 }
 
-/* Each line of `says` on its own, with the program's name before it. */
-static void print_lines(ph_str says)
+/* ---- As a Lambda function -------------------------------------------------------------------- */
+
+/* A setting that is right everywhere else. */
+static bool is_good_for_lambda(const api_config *config, ph_buf *says)
 {
-    while (says.len > 0) {
-        ph_str line = ph_str_cut(&says, '\n');
-        fprintf(stderr, "parthaul-api: %.*s\n", (int)line.len, line.ptr);
+    if (config->session_seconds <= API_LAMBDA_SESSION_SECONDS)
+        return true;
+    ph_buf_cstr(says,
+                "PARTHAUL_SESSION_SECONDS: is more than 3600, which is the most that STS lends "
+                "to a function: its own credentials are a role's already\n");
+    return false;
+}
+
+/* `config` is NULL when it is wrong, and `says` why. Lambda is told either way what keeps us. */
+static int serve_lambda(const char *address, const api_config *config, ph_buf *says)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (!api_fetch_start()) {
+        fprintf(stderr, "parthaul-api: libcurl cannot start\n");
+        return EXIT_FAILURE;
     }
+    api_service service;
+    const char *wrong = NULL;
+    bool started = false;
+    if (!config || !is_good_for_lambda(config, says))
+        wrong = "Config.Invalid";
+    else if (!(started = api_service_start(config, api_random, &service)))
+        wrong = "Runtime.NoMemory";
+    else if (!check_own_credentials(&service, says))
+        wrong = "Config.NoCredentials";
+    print_lines(ph_buf_view(says));
+    int status = EXIT_FAILURE;
+    if (wrong) {
+        api_lambda_init_error(address, wrong, ph_buf_view(says));
+    } else {
+        api_log_event(api_now_ms(), "serving Lambda", (ph_str){NULL, 0});
+        status = api_lambda_serve(&service, address);
+    }
+    if (started)
+        api_service_stop(&service);
+    api_fetch_stop();
+    return status;
 }
 
 /* ---- Configuration --------------------------------------------------------------------------- */
@@ -253,17 +305,21 @@ static int run(const arguments *a)
     bool good = !a->config || read_config_file(a->config, &says, &file);
     if (good)
         good = api_config_read(from_environment, file, &says, &config);
-    print_lines(ph_buf_view(&says));
-    ph_buf_clear(&says);
+    const char *runtime = a->check ? NULL : getenv("AWS_LAMBDA_RUNTIME_API");
+    bool lambda = runtime && *runtime;
     int status = EXIT_USAGE;
-    if (good) {
-        status = EXIT_SUCCESS;
-        if (a->check)
-            printf("parthaul-api: the configuration is complete\n");
-        else
-            status = serve(&config);
+    if (!lambda)
+        print_lines(ph_buf_view(&says));
+    if (lambda)
+        status = serve_lambda(runtime, good ? &config : NULL, &says);
+    else if (good && a->check)
+        status = printf("parthaul-api: the configuration is complete\n") > 0 ? EXIT_SUCCESS
+                                                                             : EXIT_FAILURE;
+    else if (good)
+        status = serve(&config);
+    ph_buf_clear(&says);
+    if (good)
         api_config_clear(&config);
-    }
     api_config_file_free(file);
     return status;
 }

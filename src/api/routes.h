@@ -20,7 +20,6 @@
 typedef struct api_request {
     const char *id; /* of this request; comes back as x-request-id */
     uint64_t now_ms;
-    uint64_t deadline_ms; /* when nobody waits for the answer any more; 0: nobody said */
     ph_str method;
     ph_str path;    /* as on the wire, without the query */
     ph_str query;   /* behind the "?", as on the wire */

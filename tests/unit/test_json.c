@@ -69,8 +69,9 @@ static void test_read(void)
     CHECK(ph_json_first(ph_json_member(v, "x")) == NULL);
     v = ph_json_next(v);
     CHECK(!ph_json_is_true(v) && !ph_json_is_object(v) && !ph_json_u64(v, &n));
+    CHECK(ph_json_is_null(v));
     v = ph_json_next(v);
-    CHECK(ph_json_is_true(v));
+    CHECK(ph_json_is_true(v) && !ph_json_is_null(v));
     v = ph_json_next(v);
     CHECK(!ph_json_is_true(v));
     v = ph_json_next(v);
@@ -89,6 +90,7 @@ static void test_read(void)
     CHECK_STR(ph_json_member_text(NULL, "x"), NULL);
     CHECK(!ph_json_u64(NULL, &n));
     CHECK(!ph_json_is_object(NULL) && !ph_json_is_array(NULL) && !ph_json_is_true(NULL));
+    CHECK(ph_json_is_null(NULL));
     ph_json_free(NULL);
 
     test_case("cut short");
