@@ -52,6 +52,24 @@ def test_command_line(folder, settings):
     check("--version", code == 0 and out.startswith("parthaul-api "), out)
     code, out, _ = run(["--help"], {})
     check("--help lists the settings", code == 0 and "PARTHAUL_JWT_AUDIENCE" in out, out)
+    names = {line.split()[0] for line in out.splitlines()
+             if line.startswith(("  PARTHAUL_", "  AWS_"))}
+    example = ROOT / "src/api/parthaul-api.conf"
+    shown = {line.lstrip("#").partition("=")[0] for line in example.read_text().splitlines()
+             if line.lstrip("#").startswith(("PARTHAUL_", "AWS_"))}
+    equal("the commented file shows all settings", shown, names)
+    code, out, err = run(["--config", str(example), "--check"],
+                         {n: good[n] for n in good if "JWT" in n})
+    check("the commented file is a configuration", code == 0, err)
+    wrong = pathlib.Path(folder) / "wrong.conf"
+    wrong.write_text("PARTHAUL_BUCKIT=x\n")
+    code, _, err = run(["--config", str(wrong)], good)
+    check("a setting that does not exist", code == 2 and "PARTHAUL_BUCKIT" in err, err)
+    wrong.write_text("# x\nhello\n")
+    code, _, err = run(["--config", str(wrong)], good)
+    check("a line that is none", code == 2 and "line 2" in err, err)
+    code, _, err = run(["--config", "/nonexistent"], good)
+    check("no such file", code == 2 and err.count("\n") == 1, err)
     code, _, err = run(["--what"], {})
     check("an unknown argument", code == 2 and err.count("\n") == 1, err)
     code, out, err = run(["--check"], good)

@@ -647,6 +647,74 @@ static void test_algorithms(void)
     ph_buf_clear(&user);
 }
 
+/* ---- RFC 8725, point by point ----------------------------------------------------------------- */
+
+static void test_rfc8725(void)
+{
+    api_keyset *key = secret_key();
+    token_rules rules = rules_for(key);
+    rules.claims.type = PH_STR("at+jwt");
+    ph_buf token, user;
+    ph_buf_init(&token, 65536);
+    ph_buf_init(&user, API_USER_MAX);
+#define TYPED(more) "{\"alg\":\"HS256\",\"typ\":\"at+jwt\"" more "}"
+#define OF(iss, aud, sub) \
+    "{\"iss\":\"" iss "\",\"aud\":\"" aud "\",\"sub\":\"" sub "\",\"exp\":1700000600}"
+    static const char good[] = OF("https://issuer", "parthaul", "alice");
+    static const struct {
+        const char *point, *header, *claims, *code;
+    } points[] = {
+        {"3.1 the key says the algorithm", TYPED(""), good, "OK"},
+        {"3.1 none", "{\"alg\":\"none\",\"typ\":\"at+jwt\"}", good, "TOKEN_INVALID"},
+        {"3.1 nOnE", "{\"alg\":\"nOnE\",\"typ\":\"at+jwt\"}", good, "TOKEN_INVALID"},
+        {"3.1 another of the same family", "{\"alg\":\"HS384\",\"typ\":\"at+jwt\"}", good,
+         "TOKEN_INVALID"},
+        {"3.2 an old or unknown one", "{\"alg\":\"RS1\",\"typ\":\"at+jwt\"}", good,
+         "TOKEN_INVALID"},
+        {"3.2 an encryption's", "{\"alg\":\"RSA1_5\",\"enc\":\"A128GCM\",\"typ\":\"at+jwt\"}", good,
+         "TOKEN_INVALID"},
+        {"3.6 compressed", TYPED(",\"zip\":\"DEF\",\"crit\":[\"zip\"]"), good, "TOKEN_INVALID"},
+        {"3.7 what is not UTF-8", TYPED(""), "{\"iss\":\"\xFF\"}", "TOKEN_INVALID"},
+        {"3.8 another issuer", TYPED(""), OF("https://evil", "parthaul", "alice"),
+         "TOKEN_WRONG_ISSUER"},
+        {"3.8 an issuer that only begins so", TYPED(""),
+         OF("https://issuer.evil", "parthaul", "alice"), "TOKEN_WRONG_ISSUER"},
+        {"3.8 no subject", TYPED(""), OF("https://issuer", "parthaul", ""), "TOKEN_INVALID"},
+        {"3.9 another audience", TYPED(""), OF("https://issuer", "mail", "alice"),
+         "TOKEN_WRONG_AUDIENCE"},
+        {"3.10 kid is only compared", TYPED(",\"kid\":\"x' OR '1'='1\""), good, "OK"},
+        {"3.10 kid is a text", TYPED(",\"kid\":{\"a\":1}"), good, "TOKEN_INVALID"},
+        {"3.10 URLs of keys are not followed",
+         TYPED(",\"jku\":\"http://127.0.0.1:1/\",\"x5u\":\"http://127.0.0.1:1/\""), good, "OK"},
+        {"3.11 an ID token", "{\"alg\":\"HS256\",\"typ\":\"JWT\"}", good, "TOKEN_INVALID"},
+        {"3.11 no type", "{\"alg\":\"HS256\"}", good, "TOKEN_INVALID"},
+        {"3.11 another kind of token", "{\"alg\":\"HS256\",\"typ\":\"secevent+jwt\"}", good,
+         "TOKEN_INVALID"},
+    };
+    for (size_t i = 0; i < COUNT(points); i++) {
+        test_case("RFC 8725, %s", points[i].point);
+        mint(&token, PH_STR(MINT_SECRET), points[i].header, points[i].claims);
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), points[i].code);
+    }
+    test_case("RFC 8725, 3.3 the signature is looked at before the claims");
+    mint(&token, PH_STR(MINT_SECRET "x"), TYPED(""), "not JSON");
+    CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "TOKEN_INVALID");
+    test_case("RFC 8725, 3.4 a point that is not on the curve");
+    CHECK(text_set(PH_STR("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":"
+                          "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"y\":"
+                          "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}"),
+                   NULL) == NULL);
+    test_case("RFC 8725, 3.5 a secret that could be guessed");
+    CHECK(secret_set(PH_STR("a password")) == NULL);
+    test_case("RFC 8725, 3.12 one key, one purpose");
+    CHECK(
+        text_set(PH_STR("{\"kty\":\"oct\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}"),
+                 NULL) == NULL);
+    ph_buf_clear(&token);
+    ph_buf_clear(&user);
+    api_keyset_free(key);
+}
+
 int main(void)
 {
     test_claims();
@@ -654,5 +722,6 @@ int main(void)
     test_rsa();
     test_rfc7515();
     test_algorithms();
+    test_rfc8725();
     return test_end();
 }
