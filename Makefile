@@ -59,7 +59,7 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit $(fuzzers:%=$B/tests/%) $B/tests/host $(module) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
+check: lint types unit $(fuzzers:%=$B/tests/%) $B/tests/host $(module) $(web) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
