@@ -22,10 +22,13 @@
 #define REMEMBERED 4096
 #define FORM "application/x-www-form-urlencoded; charset=utf-8"
 
-/* What is remembered of a loan. */
+/* What is remembered of a wish: the loan, or how asking for it failed. */
 typedef struct entry {
     api_loan loan;
     uint64_t until_ms; /* lent again until then */
+    int err;
+    ph_sts_error said;
+    uint64_t failure; /* the how many-th of all failures it was */
 } entry;
 
 /* A question to STS under way; it lives on the stack of who asks. */
@@ -41,6 +44,7 @@ struct api_sts {
     pthread_mutex_t mutex; /* for `flights` */
     pthread_cond_t landed;
     flight *flights;
+    uint64_t failures; /* so far */
     atomic_ullong asked, lent_again;
 };
 
@@ -302,7 +306,7 @@ static void remember(api_sts *s, const uint8_t digest[PH_SHA256_LEN], uint64_t n
         return;
     entry *e = api_table_lock(s->loans, digest, true);
     clear_entry(e);
-    e->loan = copy;
+    *e = (entry){.loan = copy};
     e->until_ms = now_ms + (loan->creds.expires_ms - now_ms) / 3;
     api_table_unlock(s->loans);
 }
@@ -315,24 +319,54 @@ static bool is_flying(const api_sts *s, const uint8_t digest[PH_SHA256_LEN])
     return false;
 }
 
-/* Wait while somebody asks the same, then take off oneself unless that gave what is wished. */
-static bool take_off(api_sts *s, flight *mine, uint64_t now_ms, api_loan *out)
+/* How the question ended that somebody else asked while we waited; PH_OK: it did not fail. */
+static int failed_meanwhile(api_sts *s, const uint8_t digest[PH_SHA256_LEN], uint64_t since,
+                            ph_sts_error *said)
+{
+    int err = PH_OK;
+    const entry *e = api_table_lock(s->loans, digest, false);
+    if (e && e->err != PH_OK && e->failure > since) {
+        err = e->err;
+        *said = e->said;
+    }
+    api_table_unlock(s->loans);
+    return err;
+}
+
+/*
+ * Wait while somebody asks the same, and have what comes of it, be it a failure. True: nobody does,
+ * and it is on us now.
+ */
+static bool take_off(api_sts *s, flight *mine, uint64_t now_ms, api_loan *out, ph_sts_error *said,
+                     int *err)
 {
     pthread_mutex_lock(&s->mutex);
+    uint64_t since = s->failures;
     while (is_flying(s, mine->digest))
         pthread_cond_wait(&s->landed, &s->mutex);
-    bool lent = lend_again(s, mine->digest, now_ms, out);
-    if (!lent) {
+    *err = PH_OK;
+    bool done = lend_again(s, mine->digest, now_ms, out);
+    if (!done) {
+        *err = failed_meanwhile(s, mine->digest, since, said);
+        done = *err != PH_OK;
+    }
+    if (!done) {
         mine->next = s->flights;
         s->flights = mine;
     }
     pthread_mutex_unlock(&s->mutex);
-    return !lent;
+    return !done;
 }
 
-static void land(api_sts *s, const flight *mine)
+static void land(api_sts *s, const flight *mine, int err, const ph_sts_error *said)
 {
     pthread_mutex_lock(&s->mutex);
+    if (err != PH_OK) { /* for those who wait; later ones ask again */
+        entry *e = api_table_lock(s->loans, mine->digest, true);
+        clear_entry(e);
+        *e = (entry){.err = err, .said = *said, .failure = ++s->failures};
+        api_table_unlock(s->loans);
+    }
     flight **at = &s->flights;
     while (*at != mine)
         at = &(*at)->next;
@@ -356,11 +390,11 @@ int api_sts_borrow(api_sts *s, const api_wish *wish, uint64_t now_ms, bool may_w
         *would_wait = true;
         return PH_OK;
     }
-    if (!take_off(s, &mine, now_ms, out))
-        return PH_OK;
+    if (!take_off(s, &mine, now_ms, out, said, &err))
+        return err;
     err = ask(s, wish, now_ms, out, said);
     if (err == PH_OK)
         remember(s, mine.digest, now_ms, out);
-    land(s, &mine);
+    land(s, &mine, err, said);
     return err;
 }

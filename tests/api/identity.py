@@ -415,7 +415,29 @@ def test_one_for_many(folder, settings):
                   and "parthaul_api_sts_cached_total 58\n" in metrics, metrics)
 
 
+def test_one_failure_for_many(folder, settings):
+    def slowly(*_):
+        time.sleep(1)
+        return 500, b"", {}
+
+    with serving(slowly) as sts:
+        with Api(folder, **{**settings, "PARTHAUL_STS_ENDPOINT": sts.url}) as api:
+            got, bearer, began = [], token(), time.time()
+            threads = [threading.Thread(target=lambda: got.append(
+                api.ask("GET", "/v1/credentials", bearer)[0])) for _ in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            equal("all that wait learn of the failure", set(got), {503})
+            check("and not one after the other", time.time() - began < 4 and len(sts.requests) <= 3,
+                  len(sts.requests))
+            equal("the next one asks again", (api.ask("GET", "/v1/credentials", bearer)[0],
+                                              len(sts.requests) >= 2), (503, True))
+
+
 def test(folder, settings):
+    test_one_failure_for_many(folder, settings)
     test_jwks(folder, settings)
     test_introspection(folder, settings)
     test_tokeninfo(folder, settings)
