@@ -5,8 +5,10 @@
 
 CC ?= cc
 EMCC ?= emcc
+FUZZ_CC ?= clang
 CFLAGS ?= -O2 -g
 PORT ?= 8080
+T ?= 60
 B := build
 D := $B/deps
 
@@ -16,13 +18,18 @@ include := -Isrc -I$B/gen -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
-wasm := -O3 -msimd128 -mbulk-memory
+# Small where bytes of the file do not pass, fast where they do.
+wasm = $(optimise) -msimd128 -mbulk-memory
+optimise := -Os
+$B/wasm/core/crc.o: optimise := -O3
+$B/wasm/bearssl/%: optimise := -O3
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
 
 core := $(sort $(wildcard src/core/*.c))
 cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
 types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
@@ -52,11 +59,14 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit ## the fast half of the tests: no network, no server
+check: lint types unit $(fuzzers:%=$B/tests/%) $B/tests/host $(module) $(if $(cli),$B/tests/parthaul) ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 	@tests/run.sh $^
+
+fuzz: $(fuzzers:%=$B/fuzz/%) ## each parser under a fuzzer, for T=60 seconds
+	@tests/fuzz/fuzz.sh $T $^
 
 types: $D/node.ok ## the types of the JavaScript
 	@web/node_modules/.bin/tsc -p web
@@ -75,7 +85,7 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
+	rm -rf $B/native $B/asan $B/fuzz $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api web/dist
 
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
@@ -83,7 +93,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit types lint format deps clean distclean help
+.PHONY: all demo test check unit fuzz types lint format deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -117,13 +127,15 @@ $B/$1/cjson.o: | $D/build.ok $D/$6.ok
 endef
 $(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))
-$(eval $(call library,wasm,$(EMCC),emar,$(wasm),$(wasm),wasm))
+$(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
+	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
+$(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
 
 # ---- The programs ----------------------------------------------------------------------------------
 
 $B/parthaul: $(cli:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
-	$Q $(CC) $(CFLAGS) $(LDFLAGS) $^ $$(pkg-config --libs libcurl) -o $@
+	$Q $(CC) $(CFLAGS) $(LDFLAGS) -pthread $^ $$(pkg-config --libs libcurl) -o $@
 
 $B/parthaul-api: $(api:src/%.c=$B/native/%.o) $B/native/libparthaul.a
 	$(call show,LD)
@@ -169,6 +181,17 @@ $B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) -o $@
 
+# A fuzz target, and the same without a fuzzer: it reads the files that it is given.
+$B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libparthaul.a
+	$(call show,FUZZ)
+	$Q $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
+
+$B/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/asan/libparthaul.a
+	$(call show,TEST)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
+		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
+
 # The API's tests call its routes without a socket, so they get all of it but main().
 $B/tests/test_api_%: tests/unit/test_api_%.c $B/asan/tests/test.o $B/asan/libapi.a \
 		$B/asan/libparthaul.a
@@ -181,7 +204,16 @@ $B/asan/libapi.a: $(patsubst src/%.c,$B/asan/%.o,$(filter-out src/api/main.c,$(a
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
 
-# The server that the tests start, under the sanitizers too.
+# The border without a browser: the transcripts talk to it as they do to the module.
+$B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) $^ -o $@
+
+# The programs that the tests start, under the sanitizers too.
+$B/tests/parthaul: $(cli:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(sanitize) -pthread $^ $$(pkg-config --libs libcurl) -o $@
+
 $B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
 	$(call show,LD)
 	$Q mkdir -p $(@D) && $(CC) $(sanitize) $^ $$(pkg-config --libs $(api_libs)) -o $@

@@ -270,7 +270,7 @@ typedef struct ph_hash_job {
 
 typedef enum ph_why {
     PH_WHY_FIRST,    /* the upload has none yet */
-    PH_WHY_EXPIRING, /* 80 % of their life is over */
+    PH_WHY_EXPIRING, /* 80 % of their life is over, or requests fail and nobody knows why */
     PH_WHY_REFUSED,  /* S3 said that they are expired or unknown */
 } ph_why;
 
@@ -384,7 +384,7 @@ typedef enum ph_event_kind {
     PH_EVENT_PAUSE,
     PH_EVENT_RESUME,
     PH_EVENT_ABORT,
-    PH_EVENT_OFFLINE, /* no request is tried until ONLINE */
+    PH_EVENT_OFFLINE, /* no request but Abort is tried until ONLINE */
     PH_EVENT_ONLINE,
 } ph_event_kind;
 

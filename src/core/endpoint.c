@@ -288,6 +288,10 @@ static int add_base(const ph_target *t, ph_endpoint *e, ph_buf *b)
         ph_buf_str(b, t->bucket);
         ph_buf_char(b, '/');
     }
+    /* With the bucket before it, a host name can be longer than any. */
+    ph_url whole;
+    if (b->err == PH_OK && ph_url_parse(ph_buf_view(b), &whole) != PH_OK)
+        return PH_ERR_BAD_ENDPOINT;
     return b->err;
 }
 

@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "enc.h"
 #include "str.h"
 #include "upload.h"
 
@@ -13,6 +12,7 @@
 #define MAX_REFUSALS 3u
 #define MAX_CLOCK_FIXES 2u
 #define MAX_BAD_DIGESTS 2u
+#define SUSPICIOUS 3u
 
 /* A clock that is further off than this is not corrected: whoever answers could otherwise have
  * requests signed for a far future. */
@@ -76,8 +76,8 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
     if (++u->refusals > MAX_REFUSALS)
         return GIVE_UP;
     u->creds_refused = true;
-    if (!u->ask.id)
-        u->ask = (ph_attempt){0}; /* what was tried to renew them early does not count */
+    u->ask.tries = u->ask.id != 0; /* what was tried to renew them early does not count */
+    u->ask.at_ms = 0;
     ph_operation op = u->state == PH_STATE_SENDING ? part_operation(u) : ph_upload_control(u);
     ph_upload_describe(&u->refusal, err, op, part_number, a->tries, reply);
     return AGAIN_NOW;
@@ -113,6 +113,20 @@ static bool is_congestion(int err)
     return err == PH_ERR_SLOW_DOWN || err == PH_ERR_TIMEOUT || err == PH_ERR_REQUEST_TIMEOUT;
 }
 
+/*
+ * Some servers refuse an ended token or a wrong clock without CORS headers, and a page sees no more
+ * than a request that failed. New credentials come with the API's time, so they help against both;
+ * where nobody gives any, nothing is lost.
+ */
+static void suspect_creds(ph_upload *u, int err, const ph_attempt *a)
+{
+    u->silent += err == PH_ERR_NETWORK;
+    if (u->silent < SUSPICIOUS || a->tries < SUSPICIOUS || u->suspected)
+        return;
+    u->suspected = true;
+    u->renew_ms = 0;
+}
+
 static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
                         const ph_reply *reply)
 {
@@ -121,6 +135,7 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
         a->tries--; /* no try is burnt on a network that is known to be away */
         return AGAIN_NOW;
     }
+    suspect_creds(u, err, a);
     if (is_congestion(err))
         u->limit = u->limit > 2 ? u->limit / 2 : 1;
     if (a->tries >= tries)
@@ -691,6 +706,10 @@ static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (e->id == 0 || (has_err && e->err >= PH_OK))
         return PH_ERR_BAD_ARG;
     int err = take_outcome(u, now_ms, e);
+    if (err == PH_OK && e->kind == PH_EVENT_RESPONSE) {
+        u->silent = 0;
+        u->suspected = false;
+    }
     if (err == PH_OK && e->kind != PH_EVENT_SENT)
         ph_upload_uncancel(u, e->id); /* it has ended by itself, whatever that led to */
     return err;

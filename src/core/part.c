@@ -49,7 +49,7 @@ int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_di
     ph_part *p = &l->parts[part_number - 1];
     if (p->stored)
         return PH_OK;
-    int err = ph_str_copy(etag, &p->etag);
+    int err = etag.len ? ph_str_copy(etag, &p->etag) : PH_OK;
     if (err != PH_OK)
         return err;
     if (digest->len == l->digest_len)
@@ -76,7 +76,7 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed)
     if (listed->part_number < 1 || listed->part_number > l->plan.part_count)
         return PH_OK;
     ph_part *p = &l->parts[listed->part_number - 1];
-    if (!p->stored || p->etag.len)
+    if (!p->stored || p->etag.len || !listed->etag.len)
         return PH_OK;
     ph_digest ours = digest_of(l, p);
     if (listed->size != ph_ledger_length(l, listed->part_number) ||

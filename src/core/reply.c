@@ -15,7 +15,8 @@
 #include "str.h"
 #include "xml.h"
 
-#define MAX_LISTED 1000
+#define MAX_ETAG 256       /* 10,000 of them fit into PH_DOCUMENT_MAX */
+#define MAX_UPLOAD_ID 2048 /* fits into a URL when each byte has to be encoded */
 
 static const struct {
     const char *code;
@@ -39,6 +40,7 @@ static const struct {
     {"InvalidPart", PH_ERR_INVALID_PART},
     {"InvalidPartOrder", PH_ERR_INVALID_PART},
     {"InvalidToken", PH_ERR_INVALID_TOKEN},
+    {"InvalidTokenId", PH_ERR_INVALID_TOKEN}, /* MinIO */
     {"NoSuchBucket", PH_ERR_NO_SUCH_BUCKET},
     {"NoSuchKey", PH_ERR_NOT_FOUND},
     {"NoSuchUpload", PH_ERR_NO_SUCH_UPLOAD},
@@ -94,14 +96,17 @@ static int err_of_status(int status)
 
 /* ---- Headers --------------------------------------------------------------------------------- */
 
+/* Absent also where it is no UTF-8, which all our texts are. */
 static ph_str find(const ph_event *answer, const char *name)
 {
     for (size_t i = 0; i < answer->header_count; i++)
-        if (ph_str_equal_nocase(answer->headers[i].name, ph_str_from(name)))
+        if (ph_str_equal_nocase(answer->headers[i].name, ph_str_from(name)) &&
+            ph_str_is_utf8(answer->headers[i].value))
             return ph_str_trim(answer->headers[i].value);
     return (ph_str){NULL, 0};
 }
 
+/* An ETag goes into Complete's document and into receipts: one that is not like any is none. */
 static ph_str unquote(ph_str etag)
 {
     etag = ph_str_trim(etag);
@@ -109,7 +114,10 @@ static ph_str unquote(ph_str etag)
         etag = ph_str_skip(etag, 2);
     if (etag.len >= 2 && etag.ptr[0] == '"' && etag.ptr[etag.len - 1] == '"')
         etag = (ph_str){etag.ptr + 1, etag.len - 2};
-    return etag.len ? etag : (ph_str){NULL, 0};
+    for (size_t i = 0; i < etag.len; i++)
+        if (etag.ptr[i] < '!' || etag.ptr[i] > '~')
+            return (ph_str){NULL, 0};
+    return etag.len && etag.len <= MAX_ETAG ? etag : (ph_str){NULL, 0};
 }
 
 /* Keep a text in the reply's own memory, which was reserved and does not move. */
@@ -147,6 +155,11 @@ static void read_headers(ph_alg alg, const ph_event *answer, ph_reply *r)
 
 /* ---- Bodies ---------------------------------------------------------------------------------- */
 
+static bool is_named(ph_str name, const char *wanted)
+{
+    return wanted && ph_str_equal(name, ph_str_from(wanted));
+}
+
 /* After an OPEN token: the element's text, kept. */
 static int content(ph_xml *x, ph_reply *r, ph_str *out)
 {
@@ -169,17 +182,48 @@ static int read_error_field(ph_xml *x, ph_str name, ph_reply *r)
                   {"Region", r->region, sizeof r->region}};
     ph_str text;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        if (!ph_str_equal(name, ph_str_from(fields[i].name)))
+        if (!is_named(name, fields[i].name))
             continue;
         int err = content(x, r, &text);
         if (err == PH_OK)
             ph_text_copy(fields[i].place, fields[i].size, text);
         return err;
     }
-    if (ph_str_equal(name, PH_STR("ServerTime"))) {
+    if (is_named(name, "ServerTime")) {
         int err = content(x, r, &text);
         if (err == PH_OK && ph_date_parse(text, &r->server_time_ms) != PH_OK)
             r->server_time_ms = 0;
+        return err;
+    }
+    return ph_xml_skip(x);
+}
+
+static int read_listed_field(ph_xml *x, ph_alg alg, ph_str name, ph_reply *r, ph_listed *part,
+                             bool *has_size)
+{
+    ph_str text;
+    int err;
+    if (is_named(name, "PartNumber")) {
+        uint64_t number;
+        err = content(x, r, &text);
+        if (ph_str_u64(text, &number) && number <= PH_PART_MAX_COUNT)
+            part->part_number = (uint32_t)number;
+        return err;
+    }
+    if (is_named(name, "Size")) {
+        err = content(x, r, &text);
+        *has_size = ph_str_u64(text, &part->size);
+        return err;
+    }
+    if (is_named(name, "ETag")) {
+        err = content(x, r, &text);
+        part->etag = unquote(text);
+        return err;
+    }
+    if (is_named(name, ph_alg_row(alg)->element)) {
+        err = content(x, r, &text);
+        if (err == PH_OK && text.len && ph_digest_parse(alg, text, &part->checksum) != PH_OK)
+            err = PH_ERR_BAD_ANSWER;
         return err;
     }
     return ph_xml_skip(x);
@@ -189,36 +233,18 @@ static int read_error_field(ph_xml *x, ph_str name, ph_reply *r)
 static int read_listed(ph_xml *x, ph_alg alg, ph_reply *r)
 {
     ph_listed part = {0};
-    const char *element = ph_alg_row(alg)->element;
     bool has_size = false;
     for (;;) {
         ph_xml_token t;
-        ph_str text;
         int err = ph_xml_next(x, &t);
+        if (err == PH_OK && t.kind == PH_XML_OPEN)
+            err = read_listed_field(x, alg, t.name, r, &part, &has_size);
         if (err != PH_OK)
             return err;
         if (t.kind == PH_XML_CLOSE)
             break;
-        if (t.kind != PH_XML_OPEN)
-            continue;
-        err = content(x, r, &text);
-        if (err == PH_ERR_BAD_XML)
-            return err; /* parts hold no elements in elements */
-        uint64_t number = 0;
-        if (ph_str_equal(t.name, PH_STR("PartNumber")) && ph_str_u64(text, &number) &&
-            number <= PH_PART_MAX_COUNT)
-            part.part_number = (uint32_t)number;
-        else if (ph_str_equal(t.name, PH_STR("Size")))
-            has_size = ph_str_u64(text, &part.size);
-        else if (ph_str_equal(t.name, PH_STR("ETag")))
-            part.etag = unquote(text);
-        else if (element && ph_str_equal(t.name, ph_str_from(element)) &&
-                 ph_digest_parse(alg, text, &part.checksum) != PH_OK)
-            return PH_ERR_BAD_ANSWER;
     }
-    if (!part.part_number || !has_size || !part.etag.len)
-        return PH_ERR_BAD_ANSWER;
-    if (r->listed_count == MAX_LISTED)
+    if (!part.part_number || !has_size || !part.etag.len || r->listed_count == PH_LISTED_MAX)
         return PH_ERR_BAD_ANSWER;
     r->listed[r->listed_count++] = part;
     return PH_OK;
@@ -226,31 +252,30 @@ static int read_listed(ph_xml *x, ph_alg alg, ph_reply *r)
 
 static int read_result_field(ph_xml *x, ph_alg alg, ph_str name, ph_reply *r)
 {
-    const char *element = ph_alg_row(alg)->element;
     ph_str text;
     int err;
-    if (ph_str_equal(name, PH_STR("Part")) && r->listed)
+    if (is_named(name, "Part") && r->listed)
         return read_listed(x, alg, r);
-    if (ph_str_equal(name, PH_STR("UploadId")))
+    if (is_named(name, "UploadId"))
         return content(x, r, &r->upload_id);
-    if (element && ph_str_equal(name, ph_str_from(element)))
+    if (is_named(name, ph_alg_row(alg)->element))
         return content(x, r, &r->checksum);
-    if (ph_str_equal(name, PH_STR("ETag"))) {
+    if (is_named(name, "ETag")) {
         err = content(x, r, &text);
         r->etag = unquote(text);
         return err;
     }
-    if (ph_str_equal(name, PH_STR("ChecksumType"))) {
+    if (is_named(name, "ChecksumType")) {
         err = content(x, r, &text);
         r->type = type_by_name(text);
         return err;
     }
-    if (ph_str_equal(name, PH_STR("IsTruncated"))) {
+    if (is_named(name, "IsTruncated")) {
         err = content(x, r, &text);
         r->truncated = ph_str_equal(text, PH_STR("true"));
         return err;
     }
-    if (ph_str_equal(name, PH_STR("NextPartNumberMarker"))) {
+    if (is_named(name, "NextPartNumberMarker")) {
         err = content(x, r, &text);
         uint64_t n;
         r->next_marker = ph_str_u64(text, &n) && n <= PH_PART_MAX_COUNT ? (uint32_t)n : 0;
@@ -273,10 +298,10 @@ static int read_document(ph_str body, const char *expected, ph_alg alg, ph_reply
     int err = ph_xml_next(&x, &t);
     if (err != PH_OK)
         return err;
-    bool wrapped = ph_str_equal(t.name, PH_STR("ErrorResponse"));
-    if (wrapped || ph_str_equal(t.name, PH_STR("Error")))
+    bool wrapped = is_named(t.name, "ErrorResponse");
+    if (wrapped || is_named(t.name, "Error"))
         *out = ROOT_ERROR;
-    else if (expected && ph_str_equal(t.name, ph_str_from(expected)))
+    else if (is_named(t.name, expected))
         *out = ROOT_RESULT;
     else
         return PH_ERR_BAD_XML;
@@ -284,7 +309,7 @@ static int read_document(ph_str body, const char *expected, ph_alg alg, ph_reply
         err = ph_xml_next(&x, &t);
         if (err != PH_OK || t.kind == PH_XML_END)
             return err;
-        if (t.kind != PH_XML_OPEN || (wrapped && ph_str_equal(t.name, PH_STR("Error"))))
+        if (t.kind != PH_XML_OPEN || (wrapped && is_named(t.name, "Error")))
             continue;
         err = *out == ROOT_ERROR ? read_error_field(&x, t.name, r)
                                  : read_result_field(&x, alg, t.name, r);
@@ -306,8 +331,8 @@ static void read_failure(const ph_event *answer, ph_reply *r)
         r->err = err_of_status(r->status);
     if (r->err == PH_ERR_ACCESS_DENIED && strstr(r->message, "Request has expired"))
         r->err = PH_ERR_EXPIRED_TOKEN; /* a presigned URL that ended */
-    if (r->err == PH_ERR_BAD_SIGNATURE && r->region[0])
-        r->err = PH_ERR_REDIRECT;
+    if (r->region[0] && strcmp(r->s3_code, "AuthorizationHeaderMalformed") == 0)
+        r->err = PH_ERR_REDIRECT; /* signed for another region than the bucket's */
     if (r->err == PH_ERR_CLOCK_SKEW && !r->server_time_ms &&
         ph_date_parse(find(answer, "date"), &r->server_time_ms) != PH_OK)
         r->server_time_ms = 0;
@@ -342,6 +367,8 @@ static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph
     int err = ph_str_trim(answer->body).len || expected
                   ? read_document(answer->body, expected, alg, r, &found)
                   : PH_OK;
+    if (err != PH_OK)
+        r->s3_code[0] = r->message[0] = '\0';
     if (err == PH_OK && found == ROOT_ERROR) {
         r->err = err_of_code(r->s3_code);
         if (r->err == PH_OK)
@@ -355,7 +382,8 @@ static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph
         return;
     }
     r->err = err == PH_ERR_BAD_ANSWER || answer->body.len == 0 ? PH_ERR_BAD_ANSWER : err;
-    if (err == PH_OK && op == PH_OP_CREATE && !r->upload_id.len)
+    if (err == PH_OK && op == PH_OP_CREATE &&
+        (!r->upload_id.len || r->upload_id.len > MAX_UPLOAD_ID))
         r->err = PH_ERR_BAD_ANSWER;
 }
 
@@ -376,7 +404,7 @@ int ph_reply_read(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply 
     ph_buf_init(&out->text, text_size(answer));
     ph_buf_reserve(&out->text, out->text.limit);
     if (op == PH_OP_LIST_PARTS && out->text.err == PH_OK) {
-        out->listed = calloc(MAX_LISTED, sizeof *out->listed);
+        out->listed = calloc(PH_LISTED_MAX, sizeof *out->listed);
         if (!out->listed)
             out->text.err = PH_ERR_NOMEM;
     }

@@ -89,19 +89,31 @@ static bool is_metadata_name(ph_str s)
     return s.len > 0;
 }
 
+/* Two of a name would be joined, by S3 with "," and by browsers with ", ": another signature. */
+static bool is_repeated(const ph_object *o, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (ph_str_equal_nocase(o->metadata[k].name, o->metadata[i].name))
+            return true;
+    return false;
+}
+
 /* see request.h; 2 KB is S3's limit for all user metadata */
 int ph_object_check(const ph_object *o)
 {
     size_t metadata = 0;
+    if (o->metadata_count > 24)
+        return PH_ERR_BAD_HEADER;
     for (size_t i = 0; i < PH_PROP_COUNT; i++)
         if (o->property[i].len > 2048 || !is_header_value(o->property[i]))
             return PH_ERR_BAD_HEADER;
     for (size_t i = 0; i < o->metadata_count; i++) {
-        if (!is_metadata_name(o->metadata[i].name) || !is_header_value(o->metadata[i].value))
+        if (!is_metadata_name(o->metadata[i].name) || !is_header_value(o->metadata[i].value) ||
+            is_repeated(o, i))
             return PH_ERR_BAD_HEADER;
         metadata += o->metadata[i].name.len + o->metadata[i].value.len;
     }
-    return metadata <= 2048 && o->metadata_count <= 24 ? PH_OK : PH_ERR_BAD_HEADER;
+    return metadata <= 2048 ? PH_OK : PH_ERR_BAD_HEADER;
 }
 
 /* ---- Building -------------------------------------------------------------------------------- */
@@ -197,26 +209,36 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
                    in->object->property[PH_PROP_BUCKET_OWNER]);
 }
 
+static void add_number(ph_buf *b, const char *name, uint32_t number)
+{
+    ph_buf_cstr(b, name);
+    ph_buf_u64(b, number);
+    ph_buf_char(b, '&');
+}
+
 static void add_url(const ph_call *in, ph_buf *b)
 {
     ph_buf_str(b, in->endpoint->base);
     ph_enc_percent(b, in->key, true);
-    if (in->op == PH_OP_CREATE)
-        ph_buf_cstr(b, "?uploads=");
-    if (in->op == PH_OP_UPLOAD_PART) {
-        ph_buf_cstr(b, "?partNumber=");
-        ph_buf_u64(b, in->part_number);
+    switch (in->op) {
+    case PH_OP_CREATE: ph_buf_cstr(b, "?uploads="); return;
+    case PH_OP_NONE:
+    case PH_OP_PUT_OBJECT:
+    case PH_OP_HEAD: return; /* of the object: an upload id would make another operation of it */
+    case PH_OP_UPLOAD_PART:
+    case PH_OP_COMPLETE:
+    case PH_OP_ABORT:
+    case PH_OP_LIST_PARTS: break;
     }
-    if (in->op == PH_OP_LIST_PARTS && in->part_number_marker) {
-        ph_buf_cstr(b, "?part-number-marker=");
-        ph_buf_u64(b, in->part_number_marker);
-    }
-    if (in->upload_id.len && in->op != PH_OP_CREATE) {
-        bool first =
-            in->op != PH_OP_UPLOAD_PART && !(in->op == PH_OP_LIST_PARTS && in->part_number_marker);
-        ph_buf_cstr(b, first ? "?uploadId=" : "&uploadId=");
-        ph_enc_percent(b, in->upload_id, false);
-    }
+    ph_buf_char(b, '?');
+    if (in->op == PH_OP_UPLOAD_PART)
+        add_number(b, "partNumber=", in->part_number);
+    if (in->op == PH_OP_LIST_PARTS) /* S3's page; SeaweedFS would send ten times as much */
+        add_number(b, "max-parts=", PH_LISTED_MAX);
+    if (in->op == PH_OP_LIST_PARTS && in->part_number_marker)
+        add_number(b, "part-number-marker=", in->part_number_marker);
+    ph_buf_cstr(b, "uploadId=");
+    ph_enc_percent(b, in->upload_id, false);
 }
 
 static ph_str payload_of(const ph_call *in, ph_built *b)

@@ -22,12 +22,12 @@ typedef enum ph_operation {
 /* S3's name, as "UploadPart". Static. */
 const char *ph_operation_name(ph_operation op);
 
-/* What a request is made of. Members that an operation does not use may be zero. */
+/* What a request is made of. Members that an operation does not use may be zero, or set. */
 typedef struct ph_call {
     ph_operation op;
     const ph_endpoint *endpoint;
     ph_str key;
-    const ph_object *object;
+    const ph_object *object; /* always: the bucket's owner goes with every request */
     ph_str upload_id;
     uint32_t part_number;         /* UPLOAD_PART */
     uint32_t part_number_marker;  /* LIST_PARTS: 0 for the first page */
@@ -43,6 +43,7 @@ typedef struct ph_call {
 } ph_call;
 
 #define PH_REQUEST_HEADERS 64
+#define PH_LISTED_MAX 1000u /* parts in an answer of ListParts */
 
 /* A built request. Views point into it, so it must not be moved, and into what it was made of. */
 typedef struct ph_built {
@@ -61,7 +62,10 @@ typedef struct ph_built {
 int ph_request_build(const ph_call *in, ph_sigv4_key *key, ph_built *out);
 void ph_built_clear(ph_built *b);
 
-/* May these go into headers: names of tokens, values of printable ASCII? Errors: BAD_HEADER. */
+/*
+ * May these go into headers: names of letters, digits, "-", "_" and "."; values of printable ASCII;
+ * at most 24 names, none twice, and S3's 2 KB in all? Errors: BAD_HEADER.
+ */
 int ph_object_check(const ph_object *object);
 
 /* The header and the option name of a property, and the property of an option name. */

@@ -157,10 +157,15 @@ void ph_wipe(void *data, size_t len)
 
 void ph_text_copy(char *place, size_t size, ph_str s)
 {
-    size_t n = 0;
-    for (; n < s.len && n + 1 < size; n++)
-        place[n] = (unsigned char)s.ptr[n] < 0x20 || s.ptr[n] == 0x7f ? ' ' : s.ptr[n];
-    while (n > 0 && n < s.len && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
-        n--;
-    place[n] = '\0';
+    if (s.len >= size)
+        for (s.len = size - 1; s.len > 0 && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80;)
+            s.len--;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        bool upper = i > 0 && (unsigned char)s.ptr[i - 1] == 0xc2 && c < 0xa0; /* U+0080..U+009F */
+        if (upper)
+            place[i - 1] = ' ';
+        place[i] = upper || c < 0x20 || c == 0x7f ? ' ' : s.ptr[i];
+    }
+    place[s.len] = '\0';
 }

@@ -45,7 +45,8 @@ void ph_wipe(void *data, size_t len);
 
 /*
  * Copy into a fixed place of `size` bytes, NUL-terminated: cut to it, never in the middle of a
- * character, and with spaces for control bytes, which a terminal or a log could obey.
+ * character, and with spaces for control characters (also U+0080 to U+009F), which a terminal or a
+ * log could obey.
  */
 void ph_text_copy(char *place, size_t size, ph_str s);
 

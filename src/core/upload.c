@@ -321,9 +321,10 @@ void ph_upload_cancel_parts(ph_upload *u)
 {
     for (size_t i = 0; i < PH_SLOTS; i++) {
         ph_slot *slot = &u->slots[i];
-        if (!slot->part_number || !slot->attempt.id)
+        bool sending = slot->state == PH_PART_SENDING;
+        if (!slot->part_number || (!sending && slot->state != PH_PART_HASHING))
             continue;
-        if (slot->state == PH_PART_SENDING) {
+        if (sending && slot->attempt.id) {
             slot->attempt.maybe_done = slot->attempt.maybe_done || u->single;
             slot->attempt.tries--;
         }

@@ -55,6 +55,8 @@ struct ph_upload {
     uint32_t creds_serial;
     uint32_t refusals;  /* since the last success */
     ph_failure refusal; /* S3's last word against the credentials */
+    uint32_t silent;    /* requests that failed without a word since S3's last answer ... */
+    bool suspected;     /* ... and new credentials were asked for because of it */
     uint64_t renew_ms;
     ph_attempt ask;
     ph_attempt file_hash; /* of the whole file, before the first ask */

@@ -120,6 +120,19 @@ test('what is wrong has a code and a sentence', () => {
     engine.close(upload);
 });
 
+test('an answer that cannot cross is as good as none', () => {
+    for (const body of ['<Error>\u0000</Error>', 'x'.repeat(2 ** 21), '"'.repeat(2 ** 24)]) {
+        const size = 32 * 2 ** 20;
+        const upload = engine.open({ size, name: 'file', credentials: JSON.stringify(credentials) }, NOW);
+        const { id } = next(upload, 'request');
+        engine.report(upload, NOW, { kind: 'response', id, status: 500, headers: [], body });
+        const { notice } = next(upload, 'notice');
+        assert.deepEqual([notice.kind, notice.code], ['retry', 'NETWORK']);
+        assert.equal(engine.step(upload, NOW, true).kind, 'wait');
+        engine.close(upload);
+    }
+});
+
 test('a hundred uploads of 48 TiB fit in memory, which grows', () => {
     const uploads = Array.from({ length: 100 }, () => {
         const upload = engine.open({ size: 48 * 2 ** 40, name: 'big' }, NOW);

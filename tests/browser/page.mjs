@@ -3,11 +3,12 @@
 // What lies in the bucket is read back with a client that is not ours.
 
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { randomFillSync } from 'node:crypto';
+import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import { createServer } from 'node:http';
 
 import { runTests, sleep, test, until } from './harness.mjs';
-import { mint, startBrowser, startDemo, startReader, work } from './stack.mjs';
+import { mint, startBrowser, startDemo, startReader, root, work } from './stack.mjs';
 
 const MiB = 1 << 20;
 const demo = await startDemo();
@@ -308,6 +309,26 @@ test('many files neither freeze the page nor get lost', async () => {
     await page.close();
 });
 
+test('a file that is dropped anywhere on the page is taken', async () => {
+    const page = await openPage();
+    await signIn(page);
+    await page.evaluate(() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(['dropped'], 'dropped.txt', { type: 'text/plain' }));
+        dataTransfer.items.add('a text', 'text/plain');
+        const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+        document.querySelector('header').dispatchEvent(event);
+        if (!event.defaultPrevented) throw new Error('the browser would leave the page');
+    });
+    const path = `${work}/files/dropped.txt`;
+    writeFileSync(path, 'dropped');
+    await until(async () => (await rows(page)).length === 1, 'the row');
+    const [done] = await allIn(page, ['done', 'failed']);
+    await assertStored(done, path);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
 test('the page can be used by keyboard and says what happens', async () => {
     const page = await openPage();
     const order = [];
@@ -329,28 +350,69 @@ test('the page can be used by keyboard and says what happens', async () => {
     await page.close();
 });
 
-test('the module works without the page, by fetch, with one part size and own credentials', async () => {
+test('credentials are renewed before they end, by the token', async () => {
     const page = await openPage();
-    const path = makeFile('by hand.bin', 23 * MiB);
-    await (await page.$('#files')).evaluate((input) => input.addEventListener('change', (e) => e.stopImmediatePropagation(), true));
-    const token = mint(demo, { sub: 'frank' });
-    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
-    const document = await answer.json();
-    await page.evaluate(() => {
-        const input = window.document.createElement('input');
-        input.type = 'file';
-        input.id = 'own';
-        window.document.body.append(input);
+    await signIn(page, 'grace');
+    await choose(page, makeFile('first.bin', 1)); // so that there is a worker
+    await allIn(page, ['done']);
+    const [worker] = page.workers();
+    await worker.evaluate(() => {
+        const real = fetch;
+        self.calls = [];
+        self.fetch = async (url, options) => {
+            const answer = await real(url, options);
+            const text = await answer.text();
+            self.calls.push(`${options.method} ${new URL(url).pathname}`);
+            const soon = new Date(Date.now() + 12_000).toISOString();
+            return new Response(text.replace(/("expiration":)"[^"]*"/, `$1"${soon}"`), answer);
+        };
     });
-    await (await page.$('#own')).uploadFile(path);
-    const result = await page.evaluate(async (document) => {
+    const path = makeFile('renewed.bin', 200 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[1].value > 0, 'the first bytes');
+    await worker.evaluate(() => {
+        const real = Date.now;
+        Date.now = () => real() + 11_000;
+    });
+    const done = await allIn(page, ['done', 'failed'], 60_000);
+    await assertStored(done[1], path);
+    const calls = await worker.evaluate(() => self.calls);
+    assert.equal(calls[0], 'POST /v1/uploads');
+    assert.ok(calls.length > 1 && calls.slice(1).every((call) => call === 'GET /v1/credentials'), String(calls));
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+/** A page with an input of its own and the module, without the demo's page around. */
+async function openModule() {
+    const page = await openPage();
+    await page.evaluate(async () => {
+        const input = document.createElement('input');
+        Object.assign(input, { type: 'file', id: 'own', multiple: true });
+        document.body.append(input);
         const url = new URL('parthaul/worker.js', location.href).href;
         const policy = trustedTypes.createPolicy('parthaul', { createScriptURL: () => url });
-        const { Parthaul } = await import('/parthaul/parthaul.js');
-        const parthaul = new Parthaul({ getCredentials: () => document, workerUrl: policy.createScriptURL('') });
-        const [file] = window.document.querySelector('#own').files;
+        window.workerUrl = policy.createScriptURL('');
+        window.Parthaul = (await import('/parthaul/parthaul.js')).Parthaul;
+        /** Errors do not cross from the page as they are. */
+        window.plain = (error) => ({ ...error, name: error.name, message: error.message });
+    });
+    return page;
+}
+
+test('the module works without the page, by fetch, with other parts and own credentials', async () => {
+    const page = await openModule();
+    const path = makeFile('by hand.bin', 23 * MiB);
+    const token = mint(demo, { sub: 'frank' });
+    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+    await (await page.$('#own')).uploadFile(path);
+    const result = await page.evaluate(async (granted) => {
+        const parthaul = new Parthaul({ getCredentials: () => granted, workerUrl });
+        const [file] = document.querySelector('#own').files;
         const options = {
-            key: `${document.prefix}by hand.bin`, partSize: 5 << 20, object: { cacheControl: 'max-age=60' },
+            key: `${granted.prefix}by hand.bin`,
+            partSize: 5 << 20,
+            object: { cacheControl: 'max-age=60' },
             metadata: { origin: 'a test' },
         };
         const upload = parthaul.upload(file, options);
@@ -359,19 +421,16 @@ test('the module works without the page, by fetch, with one part size and own cr
             upload.addEventListener(type, () => events.add(type));
         }
         const receipt = await upload.done;
-        // The same key again: nobody's object is overwritten.
-        const refused = await parthaul.upload(file, options).done.catch((error) => error);
-        const aborted = parthaul.upload(file, { ...options, key: `${document.prefix}other`, signal: AbortSignal.abort() });
-        const abort = await aborted.done.catch((error) => error);
+        const refused = await parthaul.upload(file, options).done.catch(plain);
+        const other = { ...options, key: `${granted.prefix}other`, signal: AbortSignal.abort() };
+        const aborted = await parthaul.upload(file, other).done.catch(plain);
+        const wrong = await parthaul.upload(file, { ...options, key: 'a/../b' }).done.catch(plain);
         await parthaul.close();
         return {
-            receipt, events: [...events], parts: [...upload.parts], states: parthaul.tables.partStates,
-            progress: upload.progress, ended: upload.ended,
-            refused: { name: refused.name, code: refused.code, status: refused.status, s3Code: refused.s3Code,
-                operation: refused.operation, message: refused.message, retryable: refused.retryable },
-            abort: abort.code,
+            receipt, refused, aborted, wrong, events: [...events], progress: upload.progress,
+            parts: [...upload.parts].map((state) => parthaul.tables.partStates[state]),
         };
-    }, document);
+    }, await answer.json());
     assert.equal(result.receipt.partCount, 5);
     assert.equal(result.receipt.verified, 'object');
     const stored = await reader.ask({ do: 'compare', key: 'upload/frank/by hand.bin', file: path });
@@ -379,14 +438,140 @@ test('the module works without the page, by fetch, with one part size and own cr
     assert.equal(stored.checksum, result.receipt.checksum);
     assert.equal(stored.cacheControl, 'max-age=60');
     assert.deepEqual(result.events.sort(), ['done', 'part', 'progress', 'state']);
-    assert.ok(result.parts.every((state) => result.states[state] === 'sent'), String(result.parts));
+    assert.deepEqual(result.parts, Array(5).fill('sent'));
     assert.equal(result.progress.bytes, 23 * MiB);
-    assert.ok(result.ended);
+    // The same key again: nobody's object is overwritten.
     assert.equal(result.refused.code, 'EXISTS', JSON.stringify(result.refused));
     assert.equal(result.refused.name, 'UploadError');
-    assert.equal(result.abort, 'ABORTED');
+    assert.equal(result.refused.status, 412);
+    assert.equal(result.refused.s3Code, 'PreconditionFailed');
+    assert.equal(result.aborted.code, 'ABORTED');
+    assert.equal(result.wrong.code, 'KEY_DOT_SEGMENT');
     assert.deepEqual(await uploadsLeft(), []);
     await page.close();
+});
+
+test("the README's example works as it stands", async () => {
+    const [, example] = readFileSync(`${root}README.md`, 'utf8').match(/```js\n(import [^]*?)```/);
+    const page = await openPage((page) => page.setBypassCSP(true)); // it has no Trusted Types
+    await page.evaluate(() => {
+        document.body.innerHTML = `<input type=file id=input><progress id=bar></progress>
+            <button id=pauseButton></button><button id=cancelButton></button><p id=message></p>`;
+    });
+    await page.evaluate(
+        `(async () => {
+            const session = { token: () => ${JSON.stringify(mint(demo, { sub: 'heidi' }))} };
+            const [input, bar, pauseButton, cancelButton, message] = document.body.children;
+            ${example
+                .replace(/import (.*) from (.*);/, 'const $1 = await import($2);')
+                .replace('https://uploads.example.com', demo.api)}
+        })()`,
+    );
+    for (const size of [0, 20 * MiB]) {
+        const path = makeFile(`example ${size}.bin`, size);
+        await (await page.$('#input')).uploadFile(path);
+        const text = () => page.$eval('#message', (p) => p.innerText);
+        const said = await until(async () => (await text()).includes(`example ${size}`) && text(), 'the receipt');
+        assert.match(said, /^upload\/heidi\/.* arrived: CRC64NVME [\w+/]{11}=$/);
+        assert.equal(await page.$eval('#bar', (bar) => bar.value), 1);
+    }
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test('what goes wrong around an upload has a code and a sentence', async () => {
+    const page = await openModule();
+    const path = makeFile('gone.bin', 1000);
+    await (await page.$('#own')).uploadFile(path);
+    rmSync(path);
+    const result = await page.evaluate(async (api) => {
+        const [gone] = document.querySelector('#own').files;
+        const file = new Blob(['abc']);
+        const fail = async (options, what = file) => {
+            const parthaul = new Parthaul({ workerUrl, ...options });
+            const error = await parthaul.upload(what, { tries: 2 }).done.catch(plain);
+            await parthaul.close();
+            return `${error.code}: ${error.message}`;
+        };
+        const refuse = (code) => () => {
+            throw Object.assign(new Error('the user left'), { code });
+        };
+        return {
+            gone: await fail({ api, getToken: () => '' }, gone),
+            noModule: await fail({ api, wasmUrl: '/parthaul/nothing.wasm' }),
+            signIn: await fail({ getCredentials: refuse('SIGN_IN') }),
+            forbidden: await fail({ api, getToken: refuse('FORBIDDEN') }),
+            passing: await fail({ getCredentials: refuse() }),
+            notJson: await fail({ getCredentials: () => 'nonsense' }),
+            options: (() => {
+                try {
+                    return new Parthaul({});
+                } catch (error) {
+                    return error.message;
+                }
+            })(),
+        };
+    }, demo.api);
+    assert.match(result.gone, /^FILE_UNREADABLE: ./);
+    assert.match(result.noModule, /^WORKER_FAILED: .*HTTP 404/);
+    assert.match(result.signIn, /^SIGN_IN: .*the user left/);
+    assert.match(result.forbidden, /^FORBIDDEN: .*the user left/);
+    assert.match(result.passing, /^NO_CREDENTIALS: .*the user left/);
+    assert.match(result.notJson, /^BAD_(JSON|CREDENTIALS): ./);
+    assert.match(result.options, /either api/);
+    await page.close();
+});
+
+test('both transports give up what stalls, and follow nobody elsewhere', async () => {
+    const asked = [];
+    const server = createServer((request, response) => {
+        asked.push(request.url);
+        if (request.url === '/') response.end('<!doctype html><title>transport</title>');
+        if (request.url === '/transport.js') {
+            response.setHeader('content-type', 'text/javascript');
+            response.end(readFileSync(`${root}web/dist/transport.js`));
+        }
+        if (request.url === '/moved') response.writeHead(307, { location: '/elsewhere' }).end();
+        if (request.url === '/elsewhere') response.end();
+        // Anything else gets no answer, and nobody reads its body.
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const origin = `http://127.0.0.1:${server.address().port}`;
+    const page = await browser.newPage();
+    await page.goto(origin);
+    const result = await page.evaluate(async (origin) => {
+        const { viaFetch, viaXhr } = await import('/transport.js');
+        const send = async (transport, path, limits, body) => {
+            const controller = new AbortController();
+            const begin = performance.now();
+            const file = body && { offset: 0, length: body.size };
+            const request = { method: 'PUT', url: origin + path, headers: [], file, ...limits };
+            let sent = 0;
+            const answer = await transport(request, body, controller, (bytes) => (sent = bytes)).catch(() => null);
+            return { answer, why: controller.signal.reason, ms: performance.now() - begin, sent };
+        };
+        const quick = { stallMs: 300, answerMs: 300 };
+        const big = new Blob([new Uint8Array(32 << 20)]);
+        return {
+            fetchSilent: await send(viaFetch, '/silent', quick),
+            xhrSilent: await send(viaXhr, '/silent', quick),
+            xhrStalled: await send(viaXhr, '/stalled', { stallMs: 300, answerMs: 60_000 }, big),
+            fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000 }),
+            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000 }),
+        };
+    }, origin);
+    for (const name of ['fetchSilent', 'xhrSilent', 'xhrStalled']) {
+        assert.equal(result[name].answer, null, name);
+        assert.equal(result[name].why, 'TIMEOUT', name);
+        assert.ok(result[name].ms > 250 && result[name].ms < 5000, `${name}: ${result[name].ms} ms`);
+    }
+    assert.ok(result.xhrStalled.sent < 32 << 20, 'it stalled on the way');
+    assert.equal(result.fetchMoved.answer.status, 307);
+    assert.ok(!asked.slice(0, -2).includes('/elsewhere'), 'fetch() followed');
+    assert.equal(result.xhrMoved.answer.status, 307);
+    await page.close();
+    server.closeAllConnections();
+    server.close();
 });
 
 try {

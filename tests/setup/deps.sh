@@ -7,6 +7,7 @@
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
 #   browser  Chromium
 #   lint     clang-format, cppcheck
+#   fuzz     clang with its fuzzer
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
 # build/deps/GROUP.ok says that a group is complete, so a second run costs nothing. The only step
@@ -50,7 +51,8 @@ packages_of() {
         server) has_venv python3 || echo python3 python3-venv ;;
         browser) have chromium || echo chromium ;;
         lint) echo clang-format cppcheck ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint)" ;;
+        fuzz) have clang || echo clang libclang-rt-14-dev ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz)" ;;
     esac
 }
 

@@ -42,6 +42,7 @@ static void test_url(void)
         {"http://127.0.0.1:9000", false, "127.0.0.1:9000", "127.0.0.1", "/", NULL},
         {"http://255.255.255.255", false, "255.255.255.255", "255.255.255.255", "/", NULL},
         {"http://[::1]", false, "[::1]", "[::1]", "/", NULL},
+        {"http://[aF::f]", false, "[aF::f]", "[aF::f]", "/", NULL},
         {"http://[::]:80", false, "[::]", "[::]", "/", NULL},
         {"https://[2001:DB8::1:2]:8443/x", true, "[2001:DB8::1:2]:8443", "[2001:DB8::1:2]", "/x",
          NULL},
@@ -129,6 +130,8 @@ static void test_url_refused(void)
         BYTES("http://2130706433/"),
         BYTES("http://0x7f000001/"),
         BYTES("http://0X7F.1/"),
+        BYTES("http://0x/"),
+        BYTES("http://h.0x/"),
         BYTES("http://127.0.0.0x1/"),
         BYTES("http://0177.0.0.1/"),
         BYTES("http://127.0.0.01/"),
@@ -151,6 +154,7 @@ static void test_url_refused(void)
         BYTES("http://[fe80::1%25eth0]/"),
         BYTES("http://[::g]/"),
         BYTES("http://[1234]/"),
+        BYTES("http://[12:4]/"),
         /* dot segments, which a browser resolves before it sends */
         BYTES("https://h/."),
         BYTES("https://h/.."),
@@ -280,6 +284,7 @@ static void test_base(void)
          "us-east-1", false, true},
         {TARGET("films", "garage", "http://localhost:3900/", AUTO, 0, 0),
          "http://localhost:3900/films/", "garage", false, true},
+        {TARGET("films", "r", "http://h", AUTO, 0, 0), "http://h/films/", "r", false, false},
         {TARGET("films", "", "http://localhost:3900/", VIRTUAL, 0, 0),
          "http://films.localhost:3900/", "us-east-1", false, true},
         {TARGET("films", "auto", "https://acc.r2.example", AUTO, 0, 0),
@@ -365,6 +370,22 @@ static void test_base_refused(void)
                          "", AUTO, 0, 0);
     ph_endpoint e;
     CHECK_U64(t.region.len, 63);
+    CHECK_INT(ph_endpoint_make(&t, &e), PH_OK);
+    ph_endpoint_clear(&e);
+
+    test_case("longest host");
+    char host[300] = "http://";
+    memset(host + 7, 'h', sizeof host - 7);
+    for (size_t at = 7 + 20; at < sizeof host; at += 21)
+        host[at] = '.';
+    t = (ph_target){.bucket = PH_STR("films"), .endpoint = {host, 7 + 247}}; /* 253 with "films." */
+    t.addressing = PH_ADDRESSING_VIRTUAL;
+    CHECK_INT(ph_endpoint_make(&t, &e), PH_OK);
+    ph_endpoint_clear(&e);
+    t.endpoint.len++;
+    CHECK_INT(ph_endpoint_make(&t, &e), PH_ERR_BAD_ENDPOINT);
+    CHECK(!e.base.ptr && !e.region.ptr);
+    t.addressing = PH_ADDRESSING_PATH;
     CHECK_INT(ph_endpoint_make(&t, &e), PH_OK);
     ph_endpoint_clear(&e);
 

@@ -33,6 +33,7 @@ static void add_sample(ph_buf *b)
     ph_json_add_int(b, "least", INT64_MIN);
     ph_json_add_int(b, "int", INT64_MAX);
     ph_json_add_int(b, "minus", -1);
+    ph_json_add_int(b, "nought", 0);
     ph_json_add_bool(b, "yes", true);
     ph_json_add_bool(b, "no", false);
     ph_json_add_bool(b, "a\"b", true);
@@ -56,7 +57,8 @@ static void add_sample(ph_buf *b)
 static const char sample[] =
     "{\"empty\":{},\"none\":[],\"text\":\"a\\\"b\\\\c/\\u000a\\u001f \xc3\xbc\",\"blank\":\"\","
     "\"cstr\":\"{[:,\",\"zero\":0,\"most\":18446744073709551615,\"least\":-9223372036854775808,"
-    "\"int\":9223372036854775807,\"minus\":-1,\"yes\":true,\"no\":false,\"a\\\"b\":true,"
+    "\"int\":9223372036854775807,\"minus\":-1,\"nought\":0,\"yes\":true,\"no\":false,\"a\\\"b\":"
+    "true,"
     "\"list\":[1,\"[\",{\"x\":false},[[],-7]],\"last\":\"z\"}";
 
 static void test_sample(void)

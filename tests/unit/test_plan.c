@@ -88,7 +88,8 @@ static void test_property(void)
 {
     uint64_t state = 20130524;
     for (unsigned i = 0; i < 20000; i++) {
-        uint64_t size = test_random(&state) >> (test_random(&state) % 64);
+        uint64_t size = test_random(&state);
+        size >>= test_random(&state) % 64;
         if (i % 4 == 0) /* right at where the count changes */
             size = test_random(&state) % 10001 * (i % 8 ? 16 * MIB : 23 * MIB) + i % 3 - 1;
         test_case("property: %llu bytes", (unsigned long long)size);

@@ -211,6 +211,34 @@ static void test_wipe(void)
     ph_wipe(NULL, 0);
 }
 
+static void test_text_copy(void)
+{
+    static const ph_str text = BYTES("a\xc3\xbc\xe2\x82\xac\xf0\x9f\x8e\x89z");
+    static const size_t kept[] = {0, 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+    for (size_t size = 1; size < COUNT(kept); size++) {
+        test_case("copied into %zu bytes", size);
+        char place[16];
+        memset(place, 'x', sizeof place);
+        ph_text_copy(place, size, test_guard_str(text));
+        CHECK_U64(strlen(place), kept[size]);
+        CHECK_MEM(place, text.ptr, kept[size]);
+        for (size_t i = size; i < sizeof place; i++)
+            CHECK(place[i] == 'x');
+    }
+    test_case("copied without control characters");
+    char place[64];
+    ph_text_copy(place, sizeof place, PH_STR("a\0b\x1b[0m\r\n\t\x7f\x1f"));
+    CHECK_STR(ph_str_from(place), "a b [0m     ");
+    ph_text_copy(place, sizeof place,
+                 PH_STR("\xc2\x80\xc2\x9b"
+                        "1m\xc2\x9f\xc2\xa0\xc3\x80"));
+    CHECK_STR(ph_str_from(place), "    1m  \xc2\xa0\xc3\x80");
+    ph_text_copy(place, 2, PH_STR("\xc2\x9b"));
+    CHECK_STR(ph_str_from(place), "");
+    ph_text_copy(place, sizeof place, absent);
+    CHECK_STR(ph_str_from(place), "");
+}
+
 int main(void)
 {
     test_compare();
@@ -219,5 +247,6 @@ int main(void)
     test_u64();
     test_utf8();
     test_wipe();
+    test_text_copy();
     return test_end();
 }

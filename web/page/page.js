@@ -14,7 +14,7 @@ import { Parthaul } from './parthaul/parthaul.js';
 
 const PAINT_MS = 100;
 /** Rows to add before the browser may paint. */
-const BATCH = 100;
+const BATCH = 50;
 
 /** @param {string} id @returns {any} */
 const element = (id) => document.getElementById(id);
@@ -176,7 +176,7 @@ const inSight = new IntersectionObserver((entries) => {
         const row = byElement.get(target);
         if (!row) continue;
         row.visible = isIntersecting;
-        paintLater(row);
+        if (row.upload.parts.length) paintLater(row);
     }
 });
 /** @type {WeakMap<Element, Row>} */
@@ -197,17 +197,12 @@ class Row {
         this.find('.size').textContent = size(file.size);
         this.bar = this.find('progress');
         this.bar.setAttribute('aria-label', file.name);
-        const actions = {
-            pause: () => this.upload.pause(),
-            resume: () => this.upload.resume(),
-            cancel: () => this.upload.abort(),
-            retry: () => this.start(),
-            remove: () => this.remove(),
-        };
-        for (const [name, action] of Object.entries(actions)) {
-            const button = this.find(`.${name}`);
+        this.what = this.find('.what');
+        this.rates = this.find('.rate');
+        /** @type {HTMLButtonElement[]} */
+        this.buttons = [...this.find('.actions').children];
+        for (const button of this.buttons) {
             button.setAttribute('aria-label', `${button.textContent} ${file.name}`);
-            button.addEventListener('click', action);
         }
         byElement.set(this.li, this);
         inSight.observe(this.li);
@@ -255,22 +250,26 @@ class Row {
 
     paint() {
         const { upload } = this;
-        const { state, paused, error, receipt, progress } = upload;
+        const { state, paused, error } = upload;
         const data = this.li.dataset;
         data.state = state;
         data.name = this.file.name;
         data.paused = String(paused);
         data.code = error?.code ?? '';
-        const share = receipt ? 1 : progress.bytes / (progress.total || 1);
-        this.bar.value = share;
-        this.bar.setAttribute('aria-valuetext', `${percent.format(share)}, ${this.words()}`);
-        this.find('.what').textContent = this.words();
-        this.find('.rate').textContent = upload.ended ? '' : this.rate();
-        this.find('.pause').hidden = upload.ended || paused || state === 'aborting';
-        this.find('.resume').hidden = upload.ended || !paused;
-        this.find('.cancel').hidden = upload.ended || state === 'aborting';
-        this.find('.retry').hidden = !error;
-        this.find('.remove').hidden = !upload.ended;
+        const { fraction } = upload.progress;
+        this.bar.value = fraction;
+        this.bar.setAttribute('aria-valuetext', `${percent.format(fraction)}, ${this.words()}`);
+        this.what.textContent = this.words();
+        this.rates.textContent = upload.ended ? '' : this.rate();
+        /** @type {Record<string, boolean>} */
+        const possible = {
+            pause: !upload.ended && !paused && state !== 'aborting',
+            resume: !upload.ended && paused,
+            cancel: !upload.ended && state !== 'aborting',
+            retry: !!error,
+            remove: upload.ended,
+        };
+        for (const button of this.buttons) button.hidden = !possible[button.className];
         if (this.warned && !this.find('.warning')) {
             const p = document.createElement('p');
             p.className = 'warning';
@@ -290,9 +289,9 @@ class Row {
     }
 
     rate() {
-        const { bytes, total, speed, secondsLeft } = this.upload.progress;
+        const { bytes, total, fraction, speed, secondsLeft } = this.upload.progress;
         const moving = this.upload.state === 'sending' && !this.upload.paused;
-        const parts = [percent.format(bytes / (total || 1)), `${size(bytes)} of ${size(total)}`];
+        const parts = [percent.format(fraction), `${size(bytes)} of ${size(total)}`];
         if (moving && speed) parts.push(`${size(speed)}/s`, time(secondsLeft));
         return parts.filter(Boolean).join(' · ');
     }
@@ -329,6 +328,19 @@ class Row {
         draw(canvas, parts, this.parthaul.tables?.partStates ?? []);
     }
 }
+
+/** What the buttons of a row do, by their class. @type {Record<string, (row: Row) => void>} */
+const ACTIONS = {
+    pause: (row) => row.upload.pause(),
+    resume: (row) => row.upload.resume(),
+    cancel: (row) => row.upload.abort(),
+    retry: (row) => row.start(),
+    remove: (row) => row.remove(),
+};
+list.addEventListener('click', (/** @type {any} */ event) => {
+    const row = byElement.get(event.target.closest('li'));
+    if (row) ACTIONS[event.target.className]?.(row);
+});
 
 /** A receipt's fields, when somebody opens it. @param {HTMLElement} details @param {Receipt} receipt */
 function fill(details, receipt) {
@@ -416,33 +428,48 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 
 // ---- All together -------------------------------------------------------------------------------------
 
+/** What the speed of all together is computed from. @type {{time: number, bytes: number, done: number}[]} */
+const samples = [];
+
+/** @param {number} bytes @param {number} done files @param {number} total bytes */
+function pace(bytes, done, total) {
+    const time = performance.now();
+    if (bytes < (samples.at(-1)?.bytes ?? 0)) samples.length = 0; // rows were removed
+    samples.push({ time, bytes, done });
+    while (samples[0].time < time - 10_000) samples.shift();
+    const seconds = (time - samples[0].time) / 1000;
+    if (seconds < 1) return { speed: 0, secondsLeft: undefined };
+    const speed = (bytes - samples[0].bytes) / seconds;
+    const files = (done - samples[0].done) / seconds;
+    // Small files cost requests rather than bytes: whatever takes longer.
+    const byFiles = files ? (rows.size - done) / files : 0;
+    return { speed, secondsLeft: speed ? Math.max((total - bytes) / speed, byFiles) : undefined };
+}
+
 function overview() {
-    let done = 0;
-    let failed = 0;
-    let cancelled = 0;
-    let paused = 0;
-    let bytes = 0;
-    let total = 0;
-    let speed = 0;
+    const sums = { done: 0, failed: 0, cancelled: 0, paused: 0, bytes: 0, total: 0 };
     for (const { upload } of rows) {
-        const { progress, receipt, error, ended } = upload;
-        if (receipt) done++;
-        if (error?.code === 'ABORTED') cancelled++;
-        else if (error) failed++;
-        if (error) continue;
-        if (upload.paused) paused++;
-        bytes += progress.bytes;
-        total += progress.total;
-        if (!ended && !upload.paused) speed += progress.speed;
+        const { receipt, error, size } = upload;
+        if (error) {
+            if (error.code === 'ABORTED') sums.cancelled++;
+            else sums.failed++;
+            continue;
+        }
+        if (receipt) sums.done++;
+        else if (upload.paused) sums.paused++;
+        sums.bytes += receipt ? size : upload.progress.bytes;
+        sums.total += size;
     }
+    const { done, failed, cancelled, paused, bytes, total } = sums;
     const running = rows.size - done - failed - cancelled;
     const words = [`${count.format(done)} of ${count.format(rows.size)} files done`];
     if (failed) words.push(`${count.format(failed)} failed`);
     if (cancelled) words.push(`${count.format(cancelled)} cancelled`);
     if (total) words.push(`${size(bytes)} of ${size(total)}`);
-    if (running && speed) words.push(`${size(speed)}/s`, time((total - bytes) / speed));
+    const { speed, secondsLeft } = pace(bytes, done, total);
+    if (running > paused && speed) words.push(`${size(speed)}/s`, time(secondsLeft));
     element('overview').hidden = !rows.size;
-    element('totals').textContent = words.join(' · ');
+    element('totals').textContent = words.filter(Boolean).join(' · ');
     element('pause-all').hidden = running - paused < 1;
     element('resume-all').hidden = !paused;
     element('retry-all').hidden = !failed;
@@ -503,13 +530,10 @@ addEventListener('drop', (event) => {
     event.preventDefault();
     inside = 0;
     document.body.classList.remove('dragging');
-    const items = [...(event.dataTransfer?.items ?? [])];
-    const folders = items.filter((item) => item.webkitGetAsEntry()?.isDirectory).length;
-    const files = items
-        .filter((item) => item.kind === 'file' && !item.webkitGetAsEntry()?.isDirectory)
-        .map((item) => item.getAsFile());
-    if (folders) message('Folders are not taken: choose the files in them.');
-    add(/** @type {File[]} */ (files.filter(Boolean)));
+    const dropped = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
+    const files = dropped.filter((item) => !item.webkitGetAsEntry()?.isDirectory);
+    if (files.length < dropped.length) message('Folders are not taken: choose the files in them.');
+    add(/** @type {File[]} */ (files.map((item) => item.getAsFile()).filter(Boolean)));
 });
 
 addEventListener('beforeunload', (event) => {

@@ -118,9 +118,21 @@ export class Engine {
         return this.#take(this.#wasm.ph_step(upload, now, maySend ? 1 : 0));
     }
 
-    /** @param {number} upload @param {number} now @param {EngineEvent} event */
+    /**
+     * An answer that cannot cross (over 1 MiB, with bytes that no text has, too large for memory) is
+     * none of S3's: the engine hears that there was none, and tries again.
+     * @param {number} upload @param {number} now @param {EngineEvent} event
+     */
     report(upload, now, event) {
-        this.#give(event, (ptr, len) => this.#wasm.ph_report(upload, now, ptr, len));
+        /** @param {EngineEvent} told */
+        const tell = (told) =>
+            this.#give(told, (ptr, len) => this.#wasm.ph_report(upload, now, ptr, len));
+        try {
+            tell(event);
+        } catch (error) {
+            if (event.kind !== 'response' || !(error instanceof EngineError)) throw error;
+            tell({ kind: 'failed', id: event.id, code: 'NETWORK' });
+        }
     }
 
     /** @param {number} upload @returns {EngineProgress} */

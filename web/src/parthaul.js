@@ -146,7 +146,9 @@ export class Upload extends EventTarget {
         const seconds = first ? (performance.now() - first.time) / 1000 : 0;
         const speed = first && seconds > 0.2 ? Math.max(0, bytes - first.bytes) / seconds : 0;
         const secondsLeft = speed && !this.ended ? (this.size - bytes) / speed : undefined;
-        return { bytes, total: this.size, stored, speed, secondsLeft, partCount, partsStored, inFlight };
+        const fraction = this.size ? bytes / this.size : Number(!!this.receipt);
+        const rest = { speed, secondsLeft, partCount, partsStored, inFlight };
+        return { bytes, total: this.size, fraction, stored, ...rest };
     }
 
     /** @param {FromWorker | Failure} message @param {Tables} [tables] */
@@ -285,7 +287,7 @@ export class Parthaul {
         const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
         const wasmUrl = new URL(wasm, document.baseURI).href;
         worker.onmessage = ({ data }) => this.#listen(data);
-        worker.onerror = ({ message }) => this.#crash(message ?? 'the worker cannot be loaded');
+        worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
         const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
         this.#post({ kind: 'start', config: { wasmUrl, api: base, connections, transport } });

@@ -102,6 +102,8 @@ export interface Progress {
     /** stored by S3 or on their way */
     bytes: number;
     total: number;
+    /** 0 to 1, of an empty file too: what a progress bar shows */
+    fraction: number;
     /** bytes that S3 has confirmed */
     stored: number;
     /** in bytes a second, over the last seconds */

@@ -297,24 +297,27 @@ async function read() {
 /** @param {Job} job @param {ActionOf<"hash">} action */
 async function hash(job, { id, hash: { offset, length, algorithms } }) {
     const signal = job.active.get(id)?.signal;
-    if (!signal) return; // cancelled before it began
+    if (!signal || signal.aborted) return; // it was cancelled before it began
     const handle = engine.hashOpen(...algorithms);
     /** @type {string | undefined} */
     let broken;
-    for (let at = offset; at < offset + length && !broken && !signal.aborted; at += READ) {
-        const slice = job.file.slice(at, Math.min(at + READ, offset + length));
+    let at = offset;
+    do {
+        const end = Math.min(at + READ, offset + length);
         try {
-            const buffer = await slice.arrayBuffer();
+            // A file that was deleted says that it is empty; only reading it all says that it is gone.
+            const buffer = await (job.file.size ? job.file.slice(at, end) : job.file).arrayBuffer();
             job.read = true;
             // Some browsers give fewer bytes of a file that shrank, and no error.
-            if (buffer.byteLength !== Math.min(READ, offset + length - at)) broken = 'FILE_CHANGED';
+            if (buffer.byteLength !== end - at) broken = 'FILE_CHANGED';
             else engine.hashFeed(handle, new Uint8Array(buffer));
             nowhere.postMessage(buffer, [buffer]);
         } catch (error) {
             if (error instanceof EngineError) throw error;
             broken = whyUnreadable(job, error);
         }
-    }
+        at = end;
+    } while (at < offset + length && !broken && !signal.aborted);
     const digests = engine.hashClose(handle);
     job.active.delete(id);
     if (signal.aborted) return;

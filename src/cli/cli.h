@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cli - what the commands share: exit codes, messages, options, the environment.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <getopt.h>
+
+#include "core/creds.h"
+
+/* Scripts rely on these. */
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_OTHER = 1,
+    CLI_USAGE = 2,
+    CLI_DENIED = 3,
+    CLI_NETWORK = 4,
+    CLI_INTEGRITY = 5,
+};
+
+/* The exit code that stands for a code of enum ph_err. */
+enum cli_exit cli_exit_of(int err);
+
+/* One for each command: argv[0] is its name. They return an exit code. */
+int cli_put(int argc, char **argv);
+int cli_sign(int argc, char **argv);
+int cli_checksum(int argc, char **argv);
+
+/* The commands' manuals, on stdout. */
+void cli_put_help(void);
+void cli_sign_help(void);
+void cli_checksum_help(void);
+
+/*
+ * Say something on stderr, as one line behind "parthaul: ". Control bytes, which names of files and
+ * answers of servers may hold, are shown as "?".
+ */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Say it, point to the manual of `command` (of all where it is NULL), and return CLI_USAGE. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * The next option, as getopt_long gives it: -1 at the end, '?' after something wrong, which was
+ * said. `letters` begins with ":h"; every table ends with CLI_HELP_OPTION, and 'h' is the caller's to
+ * answer.
+ */
+int cli_option(int argc, char **argv, const char *letters, const struct option *table);
+#define CLI_HELP_OPTION               \
+    {"help", no_argument, NULL, 'h'}, \
+    {                                 \
+        NULL, 0, NULL, 0              \
+    }
+
+/* Read bytes with K, M, G or T (or KiB, ...), which are powers of 1024. False for anything else. */
+bool cli_size(const char *text, uint64_t *out);
+
+/* A variable of the environment; absent when it is not set or empty. */
+ph_str cli_env(const char *name);
+
+/* The first of AWS_REGION and AWS_DEFAULT_REGION, else us-east-1. */
+ph_str cli_region(void);
+
+/* The credentials of the environment: views. False when there are none. */
+bool cli_creds(ph_creds *out);
+#define CLI_NO_CREDS "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+
+/* Write to stdout; the end of the program tells whether it got there. */
+void cli_print(ph_str text);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop at the top of parthaul.h, for one file: requests run in libcurl, digests on threads, and
+ * this thread is the only one that talks to the engine.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "host.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "core/str.h"
+#include "hasher.h"
+#include "transfer.h"
+
+#define TURN_MS 200 /* the longest wait: a clock of the progress line and of quiet requests */
+#define ASK_MS 30000u
+#define MAX_DOCUMENT (64u << 10)
+
+typedef struct host {
+    const host_options *options;
+    ph_upload *upload;
+    transfers *transfers;
+    hasher *hasher;
+    report report;
+    uint64_t begun_ms;  /* the clock on the wall, when ... */
+    uint64_t begun_run; /* ... this clock, which nobody sets, said this */
+    uint32_t ask_id;    /* of the credentials that the API is asked for; 0: none */
+    int refusal;        /* what S3 last said against the credentials */
+    bool aborted;
+} host;
+
+/* ---- Time and signals ------------------------------------------------------------------------ */
+
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* It goes on while the machine sleeps, where the system has such a clock. */
+static uint64_t running_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+    return read_clock(CLOCK_BOOTTIME);
+#else
+    return read_clock(CLOCK_MONOTONIC);
+#endif
+}
+
+/* The engine's clock must not go back; the one on the wall may. */
+static uint64_t now_ms(const host *h)
+{
+    return h->begun_ms + (running_ms() - h->begun_run);
+}
+
+/* The one variable outside of functions: a handler has nothing else. */
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    if (stopped) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    stopped = 1;
+}
+
+/* No SA_RESTART: a signal ends the wait, and if it comes just before, the wait is short. */
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction before;
+        sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) /* as under nohup */
+            sigaction(numbers[i], &action, NULL);
+    }
+}
+
+/* ---- What the engine asks for ---------------------------------------------------------------- */
+
+static int tell(host *h, const ph_event *event)
+{
+    return ph_upload_report(h->upload, now_ms(h), event);
+}
+
+/* Nobody can renew what the environment holds, so S3's refusal of it is the answer. */
+static int ask(host *h, uint32_t id)
+{
+    const login *l = h->options->login;
+    if (!l)
+        return tell(h, &(ph_event){.kind = PH_EVENT_DENIED,
+                                   .id = id,
+                                   .err = h->refusal ? h->refusal : PH_ERR_EXPIRED_TOKEN});
+    ph_header header[] = {{PH_STR("authorization"), l->bearer},
+                          {PH_STR("accept"), PH_STR("application/json")}};
+    ph_request request = {.method = PH_METHOD_GET,
+                          .url = l->url,
+                          .headers = header,
+                          .header_count = 2,
+                          .stall_ms = ASK_MS,
+                          .answer_ms = ASK_MS};
+    h->ask_id = id;
+    return transfers_start(h->transfers, id, &request, now_ms(h));
+}
+
+static void notice(host *h, const ph_notice *n)
+{
+    if (n->kind == PH_NOTICE_RETRY &&
+        (n->err == PH_ERR_EXPIRED_TOKEN || n->err == PH_ERR_INVALID_TOKEN)) {
+        h->refusal = n->err;
+        if (!h->options->login)
+            return; /* it will not be tried again */
+    }
+    bool unanswered = n->err == PH_ERR_NETWORK || n->err == PH_ERR_TIMEOUT;
+    report_notice(&h->report, n, unanswered ? transfers_reason(h->transfers) : "", now_ms(h));
+}
+
+/* Do everything that can be done now. `last` is then WAIT, DONE or FAILED. */
+static int act(host *h, ph_action *last)
+{
+    for (;;) {
+        int err = ph_upload_step(h->upload, now_ms(h), true, last);
+        if (err != PH_OK)
+            return err;
+        switch (last->kind) {
+        case PH_ACTION_REQUEST:
+            err = transfers_start(h->transfers, last->id, &last->u.request, now_ms(h));
+            break;
+        case PH_ACTION_CANCEL:
+            transfers_cancel(h->transfers, last->id);
+            hasher_cancel(h->hasher, last->id);
+            break;
+        case PH_ACTION_HASH: err = hasher_start(h->hasher, last->id, &last->u.hash); break;
+        case PH_ACTION_CREDENTIALS: err = ask(h, last->id); break;
+        case PH_ACTION_NOTICE: notice(h, &last->u.notice); break;
+        case PH_ACTION_WAIT:
+        case PH_ACTION_DONE:
+        case PH_ACTION_FAILED: return PH_OK;
+        }
+        if (err != PH_OK)
+            return err;
+    }
+}
+
+/* ---- What came of it ------------------------------------------------------------------------- */
+
+/* The answer of the credentials API, for the engine. */
+static int tell_answer(host *h, const ph_event *e)
+{
+    ph_buf document, why;
+    ph_buf_init(&document, MAX_DOCUMENT);
+    ph_buf_init(&why, 1024);
+    ph_event event = {.kind = PH_EVENT_GRANTED, .id = e->id};
+    h->ask_id = 0;
+    if (e->kind != PH_EVENT_RESPONSE) {
+        event.err = e->err == PH_ERR_TLS ? PH_ERR_TLS : PH_ERR_NO_CREDENTIALS;
+        ph_buf_cstr(&why, ph_err_text(event.err));
+        ph_buf_cstr(&why, " (");
+        ph_buf_cstr(&why, transfers_reason(h->transfers));
+        ph_buf_cstr(&why, ")");
+    } else {
+        event.err = login_answer(h->options->login, e->status, e->body, &document, &why);
+    }
+    if (event.err != PH_OK)
+        event.kind = PH_EVENT_DENIED;
+    event.body = ph_buf_view(event.err == PH_OK ? &document : &why);
+    int err = tell(h, &event);
+    ph_buf_clear(&document); /* wipes it */
+    ph_buf_clear(&why);
+    return err;
+}
+
+static int collect(host *h)
+{
+    ph_event event;
+    int err = PH_OK;
+    while (err == PH_OK && transfers_take(h->transfers, now_ms(h), &event))
+        err = event.id == h->ask_id ? tell_answer(h, &event) : tell(h, &event);
+    while (err == PH_OK && hasher_take(h->hasher, &event))
+        err = tell(h, &event);
+    if (err == PH_OK && stopped && !h->aborted) {
+        h->aborted = true;
+        err = tell(h, &(ph_event){.kind = PH_EVENT_ABORT});
+    }
+    return err;
+}
+
+/* ---- The loop -------------------------------------------------------------------------------- */
+
+static int wait_ms(const host *h, uint64_t until_ms)
+{
+    uint64_t now = now_ms(h);
+    uint64_t left = until_ms > now ? until_ms - now : 0;
+    return left < TURN_MS ? (int)left : TURN_MS;
+}
+
+static int loop(host *h, ph_action *last)
+{
+    for (;;) {
+        int err = act(h, last);
+        if (err != PH_OK || last->kind != PH_ACTION_WAIT)
+            return err;
+        report_progress(&h->report, h->upload, now_ms(h));
+        transfers_turn(h->transfers, wait_ms(h, last->u.until_ms));
+        err = collect(h);
+        if (err != PH_OK)
+            return err;
+    }
+}
+
+static void wake(void *context)
+{
+    transfers_wake(context);
+}
+
+static int start(host *h)
+{
+    const host_options *o = h->options;
+    ph_upload_options upload = *o->upload;
+    upload.seed = h->begun_run << 20 ^ h->begun_ms ^ (uint64_t)getpid();
+    int err = ph_upload_new(&upload, now_ms(h), &h->upload);
+    if (err == PH_OK)
+        err = transfers_new(o->file, o->ca_bundle, o->timeout_ms, &h->transfers);
+    if (err == PH_OK)
+        err = hasher_new(o->file, wake, h->transfers, &h->hasher);
+    return err;
+}
+
+/* see host.h */
+int host_run(const host_options *o)
+{
+    host h = {.options = o, .begun_ms = read_clock(CLOCK_REALTIME), .begun_run = running_ms()};
+    ph_action last;
+    report_init(&h.report, o->json, o->quiet, now_ms(&h));
+    catch_signals();
+    int err = start(&h);
+    if (err == PH_OK)
+        err = loop(&h, &last);
+    int code;
+    if (err != PH_OK)
+        code = report_error(&h.report, err, NULL);
+    else if (last.kind == PH_ACTION_DONE)
+        code = report_receipt(&h.report, &last.u.receipt);
+    else
+        code = report_failure(&h.report, &last.u.failure, transfers_reason(h.transfers));
+    hasher_free(h.hasher); /* before what it wakes */
+    transfers_free(h.transfers);
+    ph_upload_free(h.upload);
+    return code;
+}

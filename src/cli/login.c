@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Credentials. The API's answer is not passed on as it is: it may say where objects go, and here
+ * the command line has said that already. What it lends must reach as far as the object's key,
+ * which is better known before the bytes are sent than after.
+ */
+#include "login.h"
+
+#include <string.h>
+
+#include "cli.h"
+#include "core/endpoint.h"
+#include "core/json.h"
+#include "core/json_out.h"
+#include "core/str.h"
+
+#define MAX_DOCUMENT (64u << 10)
+
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+static bool is_header_value(ph_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= 0x20 || s.ptr[i] > 0x7e)
+            return false;
+    return s.len > 0;
+}
+
+static int join(const char *before, ph_str text, const char *behind, ph_str *out)
+{
+    ph_buf b;
+    ph_buf_init(&b, MAX_DOCUMENT);
+    ph_buf_cstr(&b, before);
+    ph_buf_str(&b, text);
+    ph_buf_cstr(&b, behind);
+    int err = b.err == PH_OK ? ph_str_copy(ph_buf_view(&b), out) : b.err;
+    ph_buf_clear(&b);
+    return err;
+}
+
+/* see login.h */
+int login_init(login *l, ph_str base, ph_str token)
+{
+    ph_url url;
+    memset(l, 0, sizeof *l);
+    if (ph_url_parse(base, &url) != PH_OK || url.query.ptr || ph_str_find(base, ' ') < base.len)
+        return PH_ERR_BAD_ENDPOINT;
+    if (!is_header_value(token))
+        return PH_ERR_BAD_HEADER;
+    while (ph_str_ends(base, PH_STR("/")))
+        base.len--;
+    int err = join("", base, "/v1/credentials", &l->url);
+    if (err == PH_OK)
+        err = join("Bearer ", token, "", &l->bearer);
+    if (err != PH_OK)
+        login_clear(l);
+    return err;
+}
+
+/* see login.h */
+void login_clear(login *l)
+{
+    ph_str_free(&l->url);
+    ph_str_free(&l->bearer);
+}
+
+/* ---- Documents for the engine ---------------------------------------------------------------- */
+
+static void open_document(ph_buf *b, const ph_creds *c)
+{
+    ph_json_open(b, NULL);
+    ph_json_add_text(b, "accessKeyId", c->access_key_id);
+    ph_json_add_text(b, "secretAccessKey", c->secret_access_key);
+    ph_json_add_text(b, "sessionToken", c->session_token);
+    if (c->expires_ms)
+        ph_json_add_u64(b, "expiration", c->expires_ms);
+}
+
+/* see login.h */
+bool login_environment(ph_buf *document)
+{
+    ph_creds creds;
+    if (!cli_creds(&creds))
+        return false;
+    open_document(document, &creds);
+    ph_json_close(document);
+    return true;
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+static int err_of_status(int status)
+{
+    switch (status) {
+    case 200: return PH_OK;
+    case 401: return PH_ERR_SIGN_IN;
+    case 403: return PH_ERR_FORBIDDEN;
+    case 408:
+    case 429: return PH_ERR_NO_CREDENTIALS;
+    default: return status >= 500 ? PH_ERR_NO_CREDENTIALS : PH_ERR_BAD_CREDENTIALS;
+    }
+}
+
+/* Our API gives its reasons as RFC 9457's problem details; others may not. */
+static void explain(int err, int status, const ph_json *doc, ph_buf *why)
+{
+    ph_str detail = ph_json_member_text(doc, "detail");
+    ph_buf_cstr(why, ph_err_text(err));
+    ph_buf_cstr(why, " (");
+    if (detail.len) {
+        ph_buf_str(why, detail);
+    } else {
+        ph_buf_cstr(why, "HTTP ");
+        ph_buf_u64(why, (uint64_t)status);
+    }
+    ph_buf_cstr(why, ")");
+}
+
+static bool reaches(const login *l, const ph_grant *g, ph_str prefix, ph_buf *why)
+{
+    if (g->bucket.len && !ph_str_equal(g->bucket, l->bucket)) {
+        ph_buf_cstr(why, "the credentials API lends credentials for the bucket ");
+        ph_buf_str(why, g->bucket);
+        ph_buf_cstr(why, ", not for ");
+        ph_buf_str(why, l->bucket);
+        return false;
+    }
+    if (!ph_str_starts(l->key, prefix)) {
+        ph_buf_cstr(why, "the credentials API lends credentials for keys that begin with ");
+        ph_buf_str(why, prefix);
+        return false;
+    }
+    return true;
+}
+
+static int make_document(const login *l, const ph_grant *g, ph_buf *b)
+{
+    if (!g->creds.access_key_id.len)
+        return PH_ERR_BAD_CREDENTIALS;
+    open_document(b, &g->creds);
+    if (g->server_time_ms)
+        ph_json_add_u64(b, "serverTime", g->server_time_ms);
+    if (!l->region.len)
+        ph_json_add_text(b, "region", g->region);
+    if (!l->endpoint.len)
+        ph_json_add_text(b, "endpoint", g->endpoint);
+    ph_json_close(b);
+    return b->err;
+}
+
+/* see login.h */
+int login_answer(const login *l, int status, ph_str body, ph_buf *document, ph_buf *why)
+{
+    ph_json *doc = NULL;
+    ph_grant grant;
+    int err = err_of_status(status);
+    int unread = ph_json_parse(body, &doc);
+    if (err != PH_OK) {
+        explain(err, status, unread == PH_OK ? doc : NULL, why);
+    } else {
+        err = unread == PH_OK ? ph_grant_parse(body, &grant) : unread;
+        if (err == PH_OK) {
+            err = reaches(l, &grant, ph_json_member_text(doc, "prefix"), why)
+                      ? make_document(l, &grant, document)
+                      : PH_ERR_FORBIDDEN;
+            ph_grant_clear(&grant);
+        }
+    }
+    ph_json_free(unread == PH_OK ? doc : NULL);
+    return err;
+}

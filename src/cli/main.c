@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * parthaul, the command line: finds the command, and holds what the commands share. Nothing is
+ * read from files of settings: options, and the variables that every S3 tool knows.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "core/str.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    void (*help)(void);
+    const char *what;
+} commands[] = {
+    {"put", cli_put, cli_put_help, "upload a file to S3, verified end to end"},
+    {"sign", cli_sign, cli_sign_help, "show each stage of a request's signature"},
+    {"checksum", cli_checksum, cli_checksum_help, "what S3 would show for a file"},
+};
+
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+/* ---- Messages -------------------------------------------------------------------------------- */
+
+static void say(const char *format, va_list args, const char *behind)
+{
+    char line[4096];
+    int n = vsnprintf(line, sizeof line, format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    fprintf(stderr, "parthaul: %.*s%s\n", (int)len, line, behind);
+}
+
+/* see cli.h */
+void cli_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(format, args, "");
+    va_end(args);
+}
+
+/* see cli.h */
+int cli_usage(const char *command, const char *format, ...)
+{
+    char behind[64];
+    va_list args;
+    snprintf(behind, sizeof behind, "; see `parthaul help%s%s`", command ? " " : "",
+             command ? command : "");
+    va_start(args, format);
+    say(format, args, behind);
+    va_end(args);
+    return CLI_USAGE;
+}
+
+/* see cli.h */
+void cli_print(ph_str text)
+{
+    if (text.len)
+        fwrite(text.ptr, 1, text.len, stdout);
+}
+
+/* see cli.h */
+enum cli_exit cli_exit_of(int err)
+{
+    switch (err) {
+    case PH_OK: return CLI_DONE;
+    case PH_ERR_ACCESS_DENIED:
+    case PH_ERR_BAD_SIGNATURE:
+    case PH_ERR_CLOCK_SKEW:
+    case PH_ERR_EXPIRED_TOKEN:
+    case PH_ERR_INVALID_TOKEN:
+    case PH_ERR_SIGN_IN:
+    case PH_ERR_FORBIDDEN:
+    case PH_ERR_BAD_CREDENTIALS: return CLI_DENIED;
+    case PH_ERR_NETWORK:
+    case PH_ERR_TIMEOUT:
+    case PH_ERR_TLS:
+    case PH_ERR_NO_CREDENTIALS:
+    case PH_ERR_SERVER_ERROR:
+    case PH_ERR_SLOW_DOWN:
+    case PH_ERR_REQUEST_TIMEOUT: return CLI_NETWORK;
+    case PH_ERR_BAD_DIGEST:
+    case PH_ERR_OBJECT_DIFFERS:
+    case PH_ERR_FILE_CHANGED:
+    case PH_ERR_INVALID_PART: return CLI_INTEGRITY;
+    default: return err <= -100 && err > -200 ? CLI_USAGE : CLI_OTHER;
+    }
+}
+
+/* ---- Options and environment ----------------------------------------------------------------- */
+
+/* see cli.h */
+int cli_option(int argc, char **argv, const char *letters, const struct option *table)
+{
+    opterr = 0;
+    int c = getopt_long(argc, argv, letters, table, NULL);
+    const char *at = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    if (c == ':')
+        cli_usage(argv[0], "option %s wants a value", at);
+    else if (c == '?' && strncmp(at, "--", 2) == 0)
+        cli_usage(argv[0], "option %s %s", at,
+                  optopt ? "takes no value" : "is unknown or ambiguous");
+    else if (c == '?')
+        cli_usage(argv[0], "option -%c is unknown", optopt);
+    return c == ':' ? '?' : c;
+}
+
+/* see cli.h */
+bool cli_size(const char *text, uint64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (!ph_str_u64((ph_str){text, digits}, out))
+        return false;
+    ph_str unit = ph_str_skip(ph_str_from(text), digits);
+    if (unit.len == 0 || ph_str_equal(unit, PH_STR("B")))
+        return true;
+    /* KB and MB mean one thing to some and another to others, so they are refused. */
+    if (unit.len != 1 && !(unit.len == 3 && ph_str_equal(ph_str_skip(unit, 1), PH_STR("iB"))))
+        return false;
+    const char *const units = "KMGTkmgt";
+    const char *found = strchr(units, unit.ptr[0]);
+    if (!found)
+        return false;
+    unsigned shift = 10u * ((unsigned)(found - units) % 4u + 1u);
+    if (*out > UINT64_MAX >> shift)
+        return false;
+    *out <<= shift;
+    return true;
+}
+
+/* see cli.h */
+ph_str cli_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? ph_str_from(value) : (ph_str){NULL, 0};
+}
+
+/* see cli.h */
+ph_str cli_region(void)
+{
+    ph_str region = cli_env("AWS_REGION");
+    if (!region.len)
+        region = cli_env("AWS_DEFAULT_REGION");
+    return region.len ? region : PH_STR("us-east-1");
+}
+
+/* see cli.h */
+bool cli_creds(ph_creds *out)
+{
+    *out = (ph_creds){.access_key_id = cli_env("AWS_ACCESS_KEY_ID"),
+                      .secret_access_key = cli_env("AWS_SECRET_ACCESS_KEY"),
+                      .session_token = cli_env("AWS_SESSION_TOKEN")};
+    return out->access_key_id.len && out->secret_access_key.len;
+}
+
+/* ---- The program ----------------------------------------------------------------------------- */
+
+static size_t find_command(const char *name)
+{
+    size_t i = 0;
+    while (i < COMMANDS && strcmp(name, commands[i].name) != 0)
+        i++;
+    return i;
+}
+
+static void print_overview(void)
+{
+    printf("usage: parthaul COMMAND [OPTION]... ARGUMENT...\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-10s %s\n", commands[i].name, commands[i].what);
+    printf("  %-10s %s\n\n"
+           "parthaul help COMMAND tells all of its options; parthaul --version which one this is.\n"
+           "Exit codes: 0 done, 2 usage, 3 denied, 4 network, 5 integrity, 1 anything else.\n",
+           "help", "how to use a command");
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview();
+        return CLI_DONE;
+    }
+    size_t i = find_command(argv[1]);
+    if (i == COMMANDS || argc > 2)
+        return cli_usage(NULL, "help is for one of put, sign, checksum");
+    commands[i].help();
+    return CLI_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2)
+        return cli_usage(NULL, "which command?");
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+        printf("parthaul " PH_VERSION "\n");
+        return CLI_DONE;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0)
+        return help(argc - 1, argv + 1);
+    size_t i = find_command(argv[1]);
+    if (i == COMMANDS)
+        return cli_usage(NULL, "%s is no command", argv[1]);
+    return commands[i].run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of writing, seen below */
+    int code = run(argc, argv);
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!written && code == CLI_DONE) {
+        cli_say("cannot write to standard output");
+        code = CLI_OTHER;
+    }
+    return code;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * parthaul put: from the command line to an upload's options. The upload itself is host.c's. The
+ * options for what an object can be given come from the engine's own table, so that none is
+ * missing here.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "core/request.h"
+#include "core/str.h"
+#include "host.h"
+
+#define MAX_METADATA 24 /* the engine's limit */
+#define MAX_NAME 40
+
+/* ---- The manual ------------------------------------------------------------------------------ */
+
+/* "sseKmsKeyId" is --sse-kms-key-id. */
+static void name_option(ph_property p, char out[MAX_NAME])
+{
+    size_t n = 0;
+    for (const char *c = ph_property_option(p); *c && n + 2 < MAX_NAME; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z';
+        if (upper)
+            out[n++] = '-';
+        out[n++] = upper ? (char)(*c + 32) : *c;
+    }
+    out[n] = '\0';
+}
+
+/* see cli.h */
+void cli_put_help(void)
+{
+    cli_print(PH_STR(
+        "usage: parthaul put [OPTION]... FILE s3://BUCKET/KEY\n"
+        "\n"
+        "Uploads a file, in parts where it is larger than one part, and proves that the object is\n"
+        "the file. Where KEY is missing or ends with /, the file's name is added to it. An object\n"
+        "of that key is replaced unless --no-overwrite is given.\n"
+        "\n"
+        "Credentials are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or those\n"
+        "that a credentials API lends:\n"
+        "\n"
+        "  --api URL           the API; URL/v1/credentials is asked\n"
+        "  --token JWT         what it shall see; default: PARTHAUL_TOKEN, which other users of "
+        "the\n"
+        "                      machine cannot read in the list of processes\n"
+        "\n"
+        "Where the bucket is:\n"
+        "\n"
+        "  --endpoint URL      default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else what the API\n"
+        "                      says, else AWS\n"
+        "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
+        "  --path-style, --virtual-host   the bucket in the path, or in the host's name; default:\n"
+        "                      host at AWS, path elsewhere and for names with dots\n"
+        "  --dualstack, --accelerate      AWS's other hosts\n"
+        "\n"
+        "How it is sent:\n"
+        "\n"
+        "  --part-size SIZE    5MiB to 5GiB; default 16MiB, more for files over 156 GiB. A file "
+        "of\n"
+        "                      at most one part is sent by one PutObject\n"
+        "  --checksum NAME     crc64nvme (default), crc32c, crc32, sha256, sha1, md5 or none\n"
+        "  --checksum-type T   full-object or composite; default: full-object where it exists\n"
+        "  --concurrency N     parts at the same time, 1 to 32; default 4\n"
+        "  --tries N           of one request; default 8\n"
+        "  --timeout SECONDS   give a request up when nothing moves for so long; default: 30 for\n"
+        "                      parts, minutes for an answer\n"
+        "  --signed-payload    make each body's SHA-256 part of the signature; default only over\n"
+        "                      plain HTTP to another machine\n"
+        "  --no-overwrite      fail with EXISTS where there is an object of that key\n"
+        "\n"
+        "What is shown:\n"
+        "\n"
+        "  --json              the receipt, or the failure, as one JSON object on standard output\n"
+        "  --quiet             no progress, no warnings\n"
+        "\n"
+        "What the object is given:\n"
+        "\n"
+        "  --metadata NAME=VALUE          again and again\n"));
+    for (unsigned p = 0; p < PH_PROP_COUNT; p++) {
+        char name[MAX_NAME];
+        name_option((ph_property)p, name);
+        printf("  --%s VALUE%*s%s\n", name, (int)(23 - strlen(name)), " ",
+               ph_property_header((ph_property)p));
+    }
+    cli_print(
+        PH_STR("\n"
+               "AWS_CA_BUNDLE names a file of certificates to trust instead of the system's.\n"
+               "SIGINT and SIGTERM abort the upload, so that no parts stay behind; a second\n"
+               "one ends the program at once.\n"
+               "\n"
+               "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 5 integrity,\n"
+               "1 anything else.\n"));
+}
+
+/* ---- Options --------------------------------------------------------------------------------- */
+
+typedef struct arguments {
+    ph_upload_options upload;
+    ph_header metadata[MAX_METADATA];
+    ph_str region; /* as given here; the environment's are in upload.target */
+    ph_str endpoint;
+    ph_str api;
+    ph_str token;
+    uint64_t timeout_s;
+    bool json;
+    bool quiet;
+    bool help;
+} arguments;
+
+enum { PROPERTY = 1000 };
+
+static const struct option fixed_options[] = {
+    {"accelerate", no_argument, NULL, 'A'},
+    {"api", required_argument, NULL, 'a'},
+    {"checksum", required_argument, NULL, 'c'},
+    {"checksum-type", required_argument, NULL, 'C'},
+    {"concurrency", required_argument, NULL, 'n'},
+    {"dualstack", no_argument, NULL, 'D'},
+    {"endpoint", required_argument, NULL, 'e'},
+    {"json", no_argument, NULL, 'j'},
+    {"metadata", required_argument, NULL, 'm'},
+    {"no-overwrite", no_argument, NULL, 'o'},
+    {"part-size", required_argument, NULL, 'p'},
+    {"path-style", no_argument, NULL, 'P'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"region", required_argument, NULL, 'r'},
+    {"signed-payload", no_argument, NULL, 'S'},
+    {"timeout", required_argument, NULL, 'T'},
+    {"token", required_argument, NULL, 't'},
+    {"tries", required_argument, NULL, 'y'},
+    {"virtual-host", no_argument, NULL, 'V'},
+    CLI_HELP_OPTION,
+};
+
+#define FIXED (sizeof fixed_options / sizeof fixed_options[0])
+
+static bool read_number(uint64_t least, uint64_t most, uint64_t *out)
+{
+    return ph_str_u64(ph_str_from(optarg), out) && *out >= least && *out <= most;
+}
+
+static bool read_checksum(ph_upload_options *o)
+{
+    o->alg = ph_alg_by_name(ph_str_from(optarg));
+    return o->alg != PH_ALG_NONE || strcmp(optarg, "none") == 0;
+}
+
+static bool read_type(ph_checksum_type *out)
+{
+    ph_str s = ph_str_from(optarg);
+    *out = ph_str_equal_nocase(s, PH_STR("composite")) ? PH_TYPE_COMPOSITE : PH_TYPE_FULL_OBJECT;
+    return *out == PH_TYPE_COMPOSITE || ph_str_equal_nocase(s, PH_STR("full-object")) ||
+           ph_str_equal_nocase(s, PH_STR("full_object"));
+}
+
+static bool read_metadata(arguments *a)
+{
+    ph_object *object = &a->upload.object;
+    ph_str value = ph_str_from(optarg);
+    ph_str name = ph_str_cut(&value, '=');
+    if (!value.ptr || !name.len || object->metadata_count == MAX_METADATA)
+        return false;
+    a->metadata[object->metadata_count++] = (ph_header){name, value};
+    object->metadata = a->metadata;
+    return true;
+}
+
+/* One option. False when its value is not what it wants. */
+static bool take_option(int c, arguments *a)
+{
+    ph_upload_options *o = &a->upload;
+    uint64_t number = 0;
+    bool ok = true;
+    switch (c) {
+    case 'A': o->target.accelerate = true; break;
+    case 'a': a->api = ph_str_from(optarg); break;
+    case 'c': return read_checksum(o);
+    case 'C': return read_type(&o->type);
+    case 'n':
+        ok = read_number(1, 32, &number);
+        o->concurrency = (uint32_t)number;
+        break;
+    case 'D': o->target.dualstack = true; break;
+    case 'e': a->endpoint = ph_str_from(optarg); return a->endpoint.len > 0;
+    case 'j': a->json = true; break;
+    case 'm': return read_metadata(a);
+    case 'o': o->object.overwrite = false; break;
+    case 'p': return cli_size(optarg, &o->part_size) && o->part_size > 0;
+    case 'P': o->target.addressing = PH_ADDRESSING_PATH; break;
+    case 'q': a->quiet = true; break;
+    case 'r': a->region = ph_str_from(optarg); return a->region.len > 0;
+    case 'S': o->payload = PH_PAYLOAD_SIGNED; break;
+    case 'T': return read_number(1, 86400, &a->timeout_s);
+    case 't': a->token = ph_str_from(optarg); break;
+    case 'y':
+        ok = read_number(1, 100, &number);
+        o->tries = (uint32_t)number;
+        break;
+    case 'V': o->target.addressing = PH_ADDRESSING_VIRTUAL; break;
+    case 'h': a->help = true; break;
+    default:
+        if (c < PROPERTY)
+            return false;
+        o->object.property[c - PROPERTY] = ph_str_from(optarg);
+    }
+    return ok;
+}
+
+static const char *option_name(const struct option *table, int c)
+{
+    while (table->name && table->val != c)
+        table++;
+    return table->name;
+}
+
+/* Returns CLI_DONE, or the exit code after what was wrong has been said. */
+static int read_options(int argc, char **argv, arguments *out)
+{
+    struct option table[FIXED + PH_PROP_COUNT];
+    char names[PH_PROP_COUNT][MAX_NAME];
+    for (unsigned p = 0; p < PH_PROP_COUNT; p++) {
+        name_option((ph_property)p, names[p]);
+        table[p] = (struct option){names[p], required_argument, NULL, PROPERTY + (int)p};
+    }
+    memcpy(table + PH_PROP_COUNT, fixed_options, sizeof fixed_options);
+    *out = (arguments){.token = cli_env("PARTHAUL_TOKEN")};
+    out->upload.alg = PH_ALG_CRC64NVME;
+    out->upload.object.overwrite = true;
+    for (int c; !out->help && (c = cli_option(argc, argv, ":h", table)) != -1;) {
+        if (c == '?')
+            return CLI_USAGE;
+        if (!take_option(c, out))
+            return cli_usage(argv[0], "--%s cannot be %s", option_name(table, c), optarg);
+    }
+    return CLI_DONE;
+}
+
+/* ---- What follows from them ------------------------------------------------------------------ */
+
+static ph_str base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return ph_str_from(slash ? slash + 1 : path);
+}
+
+/* Read s3://BUCKET/KEY; a key that is a folder, or none, gets the file's name. */
+static int read_target(const char *command, const char *file, const char *text, ph_buf *key,
+                       ph_target *out)
+{
+    ph_str rest = ph_str_from(text);
+    if (!ph_str_starts(rest, PH_STR("s3://")))
+        return cli_usage(command, "%s is not of the form s3://BUCKET/KEY", text);
+    rest = ph_str_skip(rest, 5);
+    out->bucket = ph_str_cut(&rest, '/');
+    if (!out->bucket.len)
+        return cli_usage(command, "%s names no bucket", text);
+    ph_buf_str(key, rest);
+    if (!rest.len || ph_str_ends(rest, PH_STR("/")))
+        ph_buf_str(key, base_name(file));
+    out->key = ph_buf_view(key);
+    return CLI_DONE;
+}
+
+/* Name the option whose value cannot be a header; the engine would refuse it without a name. */
+static int check_object(const char *command, const ph_object *object)
+{
+    for (unsigned p = 0; p < PH_PROP_COUNT; p++) {
+        char name[MAX_NAME];
+        ph_object one = {0};
+        one.property[p] = object->property[p];
+        name_option((ph_property)p, name);
+        if (ph_object_check(&one) != PH_OK)
+            return cli_usage(command, "the value of --%s is too long, or not printable ASCII",
+                             name);
+    }
+    if (ph_object_check(object) != PH_OK)
+        return cli_usage(command, "metadata are names of letters, digits, - _ . and values of "
+                                  "printable ASCII, 2 KiB in all");
+    return CLI_DONE;
+}
+
+static void choose_place(arguments *a)
+{
+    ph_target *t = &a->upload.target;
+    t->region = a->region.len ? a->region : cli_region();
+    t->endpoint = a->endpoint.len ? a->endpoint : cli_env("AWS_ENDPOINT_URL_S3");
+    if (!t->endpoint.len)
+        t->endpoint = cli_env("AWS_ENDPOINT_URL");
+    if (!a->endpoint.len && (t->accelerate || t->dualstack))
+        t->endpoint = (ph_str){NULL, 0}; /* these are AWS's, whatever the environment says */
+}
+
+static int open_file(const char *command, const char *path, report *r, source *out)
+{
+    char what[256];
+    if (strcmp(path, "-") == 0)
+        return cli_usage(command, "a file is read more than once, so - cannot be uploaded");
+    int err = source_open(path, out);
+    if (err == PH_ERR_BAD_ARG)
+        return cli_usage(command, "%s is not a regular file", path);
+    if (err != PH_OK) {
+        snprintf(what, sizeof what, "%s: %s", path, strerror(errno));
+        return report_error(r, err, what);
+    }
+    return CLI_DONE;
+}
+
+/* ---- The command ----------------------------------------------------------------------------- */
+
+static int choose_credentials(const char *command, arguments *a, login *l, ph_buf *document)
+{
+    const ph_target *t = &a->upload.target;
+    memset(l, 0, sizeof *l);
+    if (!a->api.len && !login_environment(document))
+        return cli_usage(command, CLI_NO_CREDS ", or use --api");
+    if (!a->api.len) {
+        a->upload.credentials = ph_buf_view(document);
+        return CLI_DONE;
+    }
+    if (!a->token.len)
+        return cli_usage(command, "--api wants a --token, or PARTHAUL_TOKEN in the environment");
+    int err = login_init(l, a->api, a->token);
+    if (err == PH_ERR_BAD_ENDPOINT)
+        return cli_usage(command, "the --api is no http or https URL");
+    if (err != PH_OK)
+        return cli_usage(command, "the --token is no JWT");
+    l->bucket = t->bucket;
+    l->key = t->key;
+    l->region = a->region;
+    l->endpoint = a->endpoint;
+    return CLI_DONE;
+}
+
+static int upload(const char *command, arguments *a, const char *path)
+{
+    report r;
+    source file;
+    login l;
+    ph_buf document;
+    report_init(&r, a->json, a->quiet, 0);
+    int code = open_file(command, path, &r, &file);
+    if (code != CLI_DONE)
+        return code;
+    a->upload.size = file.size;
+    a->upload.name = base_name(path);
+    ph_buf_init(&document, 64u << 10);
+    code = choose_credentials(command, a, &l, &document);
+    if (code == CLI_DONE) {
+        host_options host = {.upload = &a->upload,
+                             .file = &file,
+                             .login = a->api.len ? &l : NULL,
+                             .ca_bundle = cli_env("AWS_CA_BUNDLE").ptr,
+                             .timeout_ms = (uint32_t)a->timeout_s * 1000,
+                             .json = a->json,
+                             .quiet = a->quiet};
+        code = host_run(&host);
+    }
+    login_clear(&l);
+    ph_buf_clear(&document); /* wipes it */
+    source_close(&file);
+    return code;
+}
+
+/* see cli.h */
+int cli_put(int argc, char **argv)
+{
+    arguments a;
+    ph_buf key;
+    int code = read_options(argc, argv, &a);
+    if (code == CLI_DONE && a.help) {
+        cli_put_help();
+        return CLI_DONE;
+    }
+    if (code != CLI_DONE)
+        return code;
+    if (argc - optind != 2)
+        return cli_usage(argv[0], "it wants a file and s3://BUCKET/KEY");
+    const char *path = argv[optind];
+    ph_buf_init(&key, 64u << 10);
+    choose_place(&a);
+    code = read_target(argv[0], path, argv[optind + 1], &key, &a.upload.target);
+    if (code == CLI_DONE)
+        code = check_object(argv[0], &a.upload.object);
+    if (code == CLI_DONE)
+        code = upload(argv[0], &a, path);
+    ph_buf_clear(&key);
+    return code;
+}

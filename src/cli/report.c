@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What people and scripts get to see. Results go to stdout, all else to stderr; each message is one
+ * line. The JSON has the members of receipts and failures everywhere in Parthaul, behind "status":
+ * "done" or "failed"; the HTTP status is "httpStatus" here, since "status" is taken.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "core/checksum.h"
+#include "core/json_out.h"
+#include "core/str.h"
+
+#define REDRAW_MS 200
+#define MAX_JSON (64u << 10)
+
+/* see report.h */
+void report_init(report *r, bool json, bool quiet, uint64_t now_ms)
+{
+    *r = (report){.json = json, .quiet = quiet, .at_ms = now_ms};
+    r->live = !quiet && isatty(STDERR_FILENO);
+}
+
+/* ---- While it runs --------------------------------------------------------------------------- */
+
+static void clear_line(report *r)
+{
+    if (r->shown)
+        fputs("\r\033[K", stderr);
+    r->shown = false;
+}
+
+/* "1.4 GiB", in units of 1024. */
+static void print_size(double bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t i = 0;
+    for (; bytes >= 1000 && i < 4; i++)
+        bytes /= 1024;
+    fprintf(stderr, i ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+}
+
+static void print_duration(double seconds)
+{
+    unsigned long s = (unsigned long)(seconds + 0.5);
+    if (s >= 3600)
+        fprintf(stderr, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
+    else
+        fprintf(stderr, "%lu:%02lu", s / 60, s % 60);
+}
+
+static const char *state_text(ph_state state)
+{
+    switch (state) {
+    case PH_STATE_NEW: return "asking for credentials";
+    case PH_STATE_CREATING: return "beginning";
+    case PH_STATE_SENDING: return "sending";
+    case PH_STATE_LISTING: return "asking for the ETags";
+    case PH_STATE_COMPLETING: return "completing";
+    case PH_STATE_CHECKING: return "checking";
+    case PH_STATE_ABORTING: return "aborting";
+    case PH_STATE_DONE: return "done";
+    case PH_STATE_FAILED: return "failed";
+    }
+    return "";
+}
+
+/* Smoothed over some seconds, so that the time that is left does not jump. */
+static void measure(report *r, uint64_t done, uint64_t now_ms)
+{
+    double seconds = (double)(now_ms - r->at_ms) / 1000;
+    double now = done > r->done ? (double)(done - r->done) / seconds : 0;
+    double weight = r->speed > 0 ? seconds / (seconds + 3) : 1;
+    r->speed += (now - r->speed) * weight;
+    r->done = done;
+    r->at_ms = now_ms;
+}
+
+/* see report.h */
+void report_progress(report *r, const ph_upload *u, uint64_t now_ms)
+{
+    if (!r->live || now_ms - r->at_ms < REDRAW_MS)
+        return;
+    ph_progress p;
+    ph_upload_progress(u, &p);
+    uint64_t done = p.stored + p.sent;
+    measure(r, done, now_ms);
+    clear_line(r);
+    fprintf(stderr, "%3u %%  ", p.size ? (unsigned)(done * 100 / p.size) : 0);
+    print_size((double)done);
+    fputs(" of ", stderr);
+    print_size((double)p.size);
+    fputs("  ", stderr);
+    print_size(r->speed);
+    fputs("/s", stderr);
+    if (p.state == PH_STATE_SENDING && r->speed > 0) {
+        fputs("  ", stderr);
+        print_duration((double)(p.size - done) / r->speed);
+        fputs(" left", stderr);
+    } else {
+        fprintf(stderr, "  %s", state_text(p.state));
+    }
+    fflush(stderr);
+    r->shown = true;
+}
+
+/* see report.h */
+void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t now_ms)
+{
+    char part[32] = "", when[32] = "now";
+    if (r->quiet || (n->kind != PH_NOTICE_RETRY && n->kind != PH_NOTICE_WARNING))
+        return;
+    clear_line(r);
+    if (n->kind == PH_NOTICE_WARNING) {
+        cli_say("warning: %s", n->message);
+        return;
+    }
+    if (n->part_number)
+        snprintf(part, sizeof part, " part %u", (unsigned)n->part_number);
+    if (n->until_ms > now_ms)
+        snprintf(when, sizeof when, "in %.1f s", (double)(n->until_ms - now_ms) / 1000);
+    cli_say("again%s %s: %s: %s%s%s%s", part, when, ph_err_name(n->err), n->message,
+            *reason ? " (" : "", reason, *reason ? ")" : "");
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+static void print_document(ph_buf *b)
+{
+    ph_json_close(b);
+    ph_buf_char(b, '\n');
+    if (b->err == PH_OK)
+        cli_print(ph_buf_view(b));
+    ph_buf_clear(b);
+}
+
+static void open_document(ph_buf *b, const char *status)
+{
+    ph_buf_init(b, MAX_JSON);
+    ph_json_open(b, NULL);
+    ph_json_add_cstr(b, "status", status);
+}
+
+static const char *verified_text(ph_verified v)
+{
+    switch (v) {
+    case PH_VERIFIED_OBJECT: return "the server states the object's checksum, and it is the file's";
+    case PH_VERIFIED_PARTS: return "the server states each part's checksum, and each is the file's";
+    case PH_VERIFIED_SENT: return "checksums were sent; the server does not say that it compared";
+    case PH_VERIFIED_SIZE: return "no checksum was sent";
+    }
+    return "";
+}
+
+static void print_text(const char *name, ph_str value)
+{
+    if (value.len)
+        printf("  %-10s %.*s\n", name, (int)value.len, value.ptr);
+}
+
+static void print_receipt(const ph_receipt *c)
+{
+    printf("s3://%.*s/%.*s\n", (int)c->bucket.len, c->bucket.ptr, (int)c->key.len, c->key.ptr);
+    printf("  %-10s %llu bytes", "size", (unsigned long long)c->size);
+    if (c->part_count)
+        printf(" in %u parts of %llu", (unsigned)c->part_count, (unsigned long long)c->part_size);
+    printf("\n");
+    print_text("etag", c->etag);
+    print_text("version", c->version_id);
+    if (c->alg != PH_ALG_NONE)
+        printf("  %-10s %.*s %s/%s\n", "checksum", (int)c->checksum.len, c->checksum.ptr,
+               ph_alg_name(c->alg), ph_checksum_type_name(c->type));
+    printf("  %-10s %s: %s\n", "verified", ph_verified_name(c->verified),
+           verified_text(c->verified));
+    if (c->retries)
+        printf("  %-10s %u requests had to be sent again\n", "retries", (unsigned)c->retries);
+}
+
+/* see report.h */
+int report_receipt(report *r, const ph_receipt *receipt)
+{
+    ph_buf b;
+    clear_line(r);
+    if (r->json) {
+        open_document(&b, "done");
+        ph_json_add_receipt(&b, receipt);
+        print_document(&b);
+    } else {
+        print_receipt(receipt);
+    }
+    return CLI_DONE;
+}
+
+/* ", HTTP 503", the first of them without the comma. */
+static void add_fact(ph_buf *b, const char *before, ph_str fact)
+{
+    if (!fact.len)
+        return;
+    ph_buf_cstr(b, b->len ? ", " : "");
+    ph_buf_cstr(b, before);
+    ph_buf_str(b, fact);
+}
+
+static void print_failure(const ph_failure *f, const char *reason)
+{
+    ph_buf facts, number;
+    ph_buf_init(&facts, 4096);
+    ph_buf_init(&number, 32);
+    add_fact(&facts, "", ph_str_from(f->operation));
+    if (f->part_number) {
+        ph_buf_cstr(&facts, facts.len ? " part " : "part ");
+        ph_buf_u64(&facts, f->part_number);
+    }
+    if (f->http_status > 0)
+        ph_buf_u64(&number, (uint64_t)f->http_status);
+    add_fact(&facts, "HTTP ", ph_buf_view(&number));
+    add_fact(&facts, "", ph_str_from(f->s3_code));
+    add_fact(&facts, "request id ", ph_str_from(f->request_id));
+    add_fact(&facts, "", ph_str_from(reason));
+    cli_say("%s: %s%s%.*s%s", ph_err_name(f->err), f->message, facts.len ? " (" : "",
+            (int)facts.len, facts.ptr ? facts.ptr : "", facts.len ? ")" : "");
+    ph_buf_clear(&number);
+    ph_buf_clear(&facts);
+}
+
+/* see report.h */
+int report_failure(report *r, const ph_failure *f, const char *reason)
+{
+    clear_line(r);
+    bool unanswered = f->err == PH_ERR_NETWORK || f->err == PH_ERR_TIMEOUT || f->err == PH_ERR_TLS;
+    print_failure(f, unanswered ? reason : "");
+    if (r->json) {
+        ph_buf b;
+        ph_failure members = *f;
+        members.http_status = 0;
+        if (!ph_str_is_utf8(ph_str_from(f->message))) /* it names a file that is not */
+            ph_text_copy(members.message, sizeof members.message, ph_str_from(ph_err_text(f->err)));
+        open_document(&b, "failed");
+        ph_json_add_failure(&b, &members);
+        if (f->http_status)
+            ph_json_add_int(&b, "httpStatus", f->http_status);
+        print_document(&b);
+    }
+    return cli_exit_of(f->err);
+}
+
+/* see report.h */
+int report_error(report *r, int err, const char *what)
+{
+    ph_failure f = {.err = err};
+    ph_text_copy(f.message, sizeof f.message, ph_str_from(what ? what : ph_err_text(err)));
+    return report_failure(r, &f, "");
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * source - the file that is uploaded: read at any place by several threads, and watched, so that
+ * two versions of it are never mixed in one object.
+ */
+#ifndef CLI_SOURCE_H
+#define CLI_SOURCE_H
+
+#include <time.h>
+
+#include "parthaul.h"
+
+typedef struct source {
+    int fd;
+    uint64_t size;
+    struct timespec changed; /* when, last, at the time of opening */
+} source;
+
+/*
+ * Open a regular file. Errors: PH_ERR_FILE_UNREADABLE (errno says why), PH_ERR_BAD_ARG (it is a
+ * directory, a pipe or a device). Close with source_close unless it failed.
+ */
+int source_open(const char *path, source *out);
+void source_close(source *s);
+
+/*
+ * Read exactly `len` bytes at `offset`. Errors: PH_ERR_FILE_UNREADABLE, PH_ERR_FILE_CHANGED (there
+ * are fewer than there were).
+ */
+int source_read(const source *s, void *to, size_t len, uint64_t offset);
+
+/* Is it still what was opened? Errors: PH_ERR_FILE_CHANGED, PH_ERR_FILE_UNREADABLE. */
+int source_check(const source *s);
+
+#endif

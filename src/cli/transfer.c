@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's requests on libcurl. What goes out is exactly what was signed: no header of
+ * libcurl's own invention, no redirect followed, no second try that the engine does not know of.
+ * What comes in is bounded before it is looked at. How long nothing may move is the engine's to
+ * say; it is watched here, since libcurl's limits cannot tell sending from waiting for an answer.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "transfer.h"
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/buf.h"
+#include "core/endpoint.h"
+#include "core/str.h"
+
+#define MAX_ANSWER (8u << 20)
+#define MAX_HEAD (128u << 10)
+#define MAX_HEADERS 128
+#define CONNECT_MS 20000
+#define SEND_BUFFER (256L << 10)
+#define UNSENT (128 << 10)
+
+typedef struct transfer {
+    struct transfer *next;
+    transfers *all;
+    uint32_t id;
+    CURL *easy;
+    struct curl_slist *headers;
+    bool from_file;
+    uint64_t offset; /* of the body in the file */
+    uint64_t length; /* of the body */
+    uint64_t read;   /* of it, so far */
+    ph_buf text;
+    uint32_t stall_ms, answer_ms;
+
+    uint64_t moved_ms; /* when anything last did */
+    uint64_t moved;    /* a number that grows with everything that moves */
+    uint64_t sent;     /* as reported */
+    int err;           /* why a callback gave up, if one did */
+    char reason[CURL_ERROR_SIZE];
+
+    ph_buf head; /* names and values, one behind the other */
+    size_t ends[2 * MAX_HEADERS];
+    size_t end_count;
+    ph_buf body;
+    ph_header header[MAX_HEADERS];
+} transfer;
+
+struct transfers {
+    CURLM *multi;
+    const source *file;
+    const char *ca_bundle;
+    uint32_t timeout_ms;
+    transfer *list;
+    transfer *ended; /* whose texts the last event points to */
+    char reason[CURL_ERROR_SIZE];
+};
+
+/* ---- Bodies that go out ---------------------------------------------------------------------- */
+
+/*
+ * The file is looked at once more before the last piece of a part leaves: S3 never gets a whole
+ * part of a file that has changed meanwhile.
+ */
+static size_t on_read(char *to, size_t size, size_t count, void *user)
+{
+    transfer *x = user;
+    uint64_t left = x->length - x->read;
+    size_t n = size * count < left ? size * count : (size_t)left;
+    if (n == 0)
+        return 0;
+    x->err = source_read(x->all->file, to, n, x->offset + x->read);
+    if (x->err == PH_OK && n == left)
+        x->err = source_check(x->all->file);
+    if (x->err != PH_OK)
+        return CURL_READFUNC_ABORT;
+    x->read += n;
+    return n;
+}
+
+/* libcurl rewinds when a kept connection turns out to be dead. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+    transfer *x = user;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > x->length)
+        return CURL_SEEKFUNC_FAIL;
+    x->read = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+static size_t refuse(transfer *x, const char *why)
+{
+    x->err = PH_ERR_NETWORK;
+    snprintf(x->reason, sizeof x->reason, "%s", why);
+    return 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+    transfer *x = user;
+    ph_buf_add(&x->body, data, size * count);
+    if (x->body.err == PH_ERR_TOO_LONG)
+        return refuse(x, "the answer is longer than 8 MiB");
+    return x->body.err ? refuse(x, ph_err_text(PH_ERR_NOMEM)) : size * count;
+}
+
+static void add_lower(ph_buf *b, ph_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        ph_buf_char(b, s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? (char)(s.ptr[i] + 32) : s.ptr[i]);
+}
+
+/* One line of the head. A new status line begins the head of another answer, as after 100. */
+static size_t on_header(char *data, size_t size, size_t count, void *user)
+{
+    transfer *x = user;
+    ph_str value = {data, size * count};
+    if (ph_str_starts(value, PH_STR("HTTP/"))) {
+        ph_buf_reset(&x->head);
+        x->end_count = 0;
+        return size * count;
+    }
+    ph_str name = ph_str_trim(ph_str_cut(&value, ':'));
+    if (!name.len || !value.ptr || !ph_str_is_utf8(value))
+        return size * count; /* the empty line at the end, or nothing of S3's */
+    if (x->end_count == 2 * MAX_HEADERS)
+        return refuse(x, "the answer has too many headers");
+    add_lower(&x->head, name);
+    x->ends[x->end_count++] = x->head.len;
+    ph_buf_str(&x->head, ph_str_trim(value));
+    x->ends[x->end_count++] = x->head.len;
+    return x->head.err ? refuse(x, "the answer's headers are too long") : size * count;
+}
+
+static size_t make_headers(transfer *x)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < x->end_count; i += 2) {
+        size_t middle = x->ends[i], last = x->ends[i + 1];
+        x->header[i / 2] =
+            (ph_header){{x->head.ptr + from, middle - from}, {x->head.ptr + middle, last - middle}};
+        from = last;
+    }
+    return x->end_count / 2;
+}
+
+/* ---- One request ----------------------------------------------------------------------------- */
+
+static bool add_header_line(transfer *x, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(x->headers, line);
+    if (more)
+        x->headers = more;
+    return more != NULL;
+}
+
+/* What libcurl would add by itself is switched off by a name without a value. */
+static bool set_headers(transfer *x, const ph_request *r)
+{
+    bool typed = false, ok = true;
+    ph_buf line;
+    ph_buf_init(&line, 64u << 10);
+    for (size_t i = 0; ok && i < r->header_count; i++) {
+        ph_header h = r->headers[i];
+        typed = typed || ph_str_equal_nocase(h.name, PH_STR("content-type"));
+        ph_buf_reset(&line);
+        ph_buf_str(&line, h.name);
+        ph_buf_cstr(&line, h.value.len ? ": " : ";"); /* libcurl's way to write an empty value */
+        ph_buf_str(&line, h.value);
+        ph_buf_char(&line, '\0');
+        ok = line.err == PH_OK && add_header_line(x, line.ptr);
+    }
+    ph_buf_clear(&line);
+    return ok && add_header_line(x, "Expect:") && add_header_line(x, "Accept:") &&
+           (typed || add_header_line(x, "Content-Type:"));
+}
+
+static void set_body(transfer *x, const ph_request *r)
+{
+    CURL *c = x->easy;
+    switch (r->method) {
+    case PH_METHOD_GET: curl_easy_setopt(c, CURLOPT_HTTPGET, 1L); break;
+    case PH_METHOD_HEAD: curl_easy_setopt(c, CURLOPT_NOBODY, 1L); break;
+    case PH_METHOD_DELETE: curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, "DELETE"); break;
+    case PH_METHOD_POST:
+        curl_easy_setopt(c, CURLOPT_POST, 1L);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->text.len);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, x->text.len ? x->text.ptr : "");
+        break;
+    case PH_METHOD_PUT:
+        curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->length);
+        curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
+        curl_easy_setopt(c, CURLOPT_READDATA, x);
+        curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
+        curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
+        curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
+        break;
+    }
+    /*
+     * When a kept connection dies without an answer, libcurl sends the request again on a new one
+     * and tells nobody. For a part that is right. But who sends Complete twice must know it, or
+     * takes the second answer (NoSuchUpload) for the truth: such requests get a new connection.
+     */
+    if (r->method == PH_METHOD_POST || (r->method == PH_METHOD_PUT && r->part_number == 0))
+        curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+/*
+ * The system would take megabytes of a body at once and send them in its own time. On a slow line
+ * nothing would then seem to move for longer than the engine waits, and progress would jump.
+ */
+static int on_socket(void *user, curl_socket_t s, curlsocktype purpose)
+{
+    (void)user;
+    (void)purpose;
+#ifdef TCP_NOTSENT_LOWAT
+    int most = UNSENT;
+    setsockopt(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); /* helps, is not needed */
+#endif
+    return CURL_SOCKOPT_OK;
+}
+
+static void set_connection(transfer *x, const char *url)
+{
+    CURL *c = x->easy;
+    ph_url parsed;
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "parthaul/" PH_VERSION);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_SOCKOPTFUNCTION, on_socket);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 1L);
+    curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (x->all->ca_bundle)
+        curl_easy_setopt(c, CURLOPT_CAINFO, x->all->ca_bundle);
+    if (ph_url_parse(ph_str_from(url), &parsed) == PH_OK && ph_url_is_loopback(&parsed))
+        curl_easy_setopt(c, CURLOPT_PROXY, ""); /* this machine is not behind any proxy */
+    uint32_t limit = x->all->timeout_ms;
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+                     limit && limit < CONNECT_MS ? (long)limit : (long)CONNECT_MS);
+}
+
+static void set_answer(transfer *x)
+{
+    CURL *c = x->easy;
+    curl_easy_setopt(c, CURLOPT_PRIVATE, x);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->reason);
+    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+}
+
+static void transfer_free(transfer *x)
+{
+    if (!x)
+        return;
+    if (x->easy) {
+        curl_multi_remove_handle(x->all->multi, x->easy);
+        curl_easy_cleanup(x->easy);
+    }
+    for (struct curl_slist *line = x->headers; line; line = line->next)
+        ph_wipe(line->data, strlen(line->data)); /* tokens and signatures */
+    curl_slist_free_all(x->headers);
+    ph_buf_clear(&x->text);
+    ph_buf_clear(&x->head);
+    ph_buf_clear(&x->body);
+    free(x);
+}
+
+static uint32_t shorter(uint32_t ms, uint32_t limit_ms)
+{
+    return limit_ms && limit_ms < ms ? limit_ms : ms;
+}
+
+/* see transfer.h */
+int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms)
+{
+    ph_str url = {NULL, 0};
+    transfer *x = calloc(1, sizeof *x);
+    if (!x)
+        return PH_ERR_NOMEM;
+    x->all = t;
+    x->id = id;
+    x->from_file = r->from_file;
+    x->offset = r->offset;
+    x->length = r->from_file ? r->length : r->text.len;
+    x->stall_ms = shorter(r->stall_ms, t->timeout_ms);
+    x->answer_ms = shorter(r->answer_ms, t->timeout_ms);
+    x->moved_ms = now_ms;
+    ph_buf_init(&x->text, r->text.len);
+    ph_buf_init(&x->head, MAX_HEAD);
+    ph_buf_init(&x->body, MAX_ANSWER);
+    ph_buf_str(&x->text, r->text);
+    x->easy = curl_easy_init();
+    bool ok =
+        x->easy && x->text.err == PH_OK && ph_str_copy(r->url, &url) == PH_OK && set_headers(x, r);
+    if (ok) {
+        set_connection(x, url.ptr);
+        set_body(x, r);
+        set_answer(x);
+        ok = curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK &&
+             curl_multi_add_handle(t->multi, x->easy) == CURLM_OK;
+    }
+    ph_str_free(&url);
+    if (!ok) {
+        transfer_free(x);
+        return PH_ERR_NOMEM;
+    }
+    x->next = t->list;
+    t->list = x;
+    return PH_OK;
+}
+
+/* ---- All of them ----------------------------------------------------------------------------- */
+
+/* see transfer.h */
+int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out)
+{
+    transfers *t = calloc(1, sizeof *t);
+    if (!t || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(t);
+        return PH_ERR_NOMEM;
+    }
+    *t = (transfers){.multi = curl_multi_init(),
+                     .file = file,
+                     .ca_bundle = ca_bundle,
+                     .timeout_ms = timeout_ms};
+    if (!t->multi) {
+        transfers_free(t);
+        return PH_ERR_NOMEM;
+    }
+    *out = t;
+    return PH_OK;
+}
+
+/* see transfer.h */
+void transfers_free(transfers *t)
+{
+    if (!t)
+        return;
+    for (transfer *x = t->list, *next; x; x = next) {
+        next = x->next;
+        transfer_free(x);
+    }
+    transfer_free(t->ended);
+    curl_multi_cleanup(t->multi);
+    curl_global_cleanup();
+    free(t);
+}
+
+static void unlink_transfer(transfers *t, const transfer *x)
+{
+    transfer **at = &t->list;
+    while (*at && *at != x)
+        at = &(*at)->next;
+    if (*at)
+        *at = x->next;
+}
+
+/* see transfer.h */
+void transfers_cancel(transfers *t, uint32_t id)
+{
+    for (transfer *x = t->list; x; x = x->next) {
+        if (x->id != id)
+            continue;
+        unlink_transfer(t, x);
+        transfer_free(x);
+        return;
+    }
+}
+
+/* see transfer.h */
+void transfers_turn(transfers *t, int wait_ms)
+{
+    int running;
+    curl_multi_perform(t->multi, &running); /* what was started since begins before the wait */
+    curl_multi_poll(t->multi, NULL, 0, wait_ms, NULL);
+    curl_multi_perform(t->multi, &running);
+}
+
+/* see transfer.h */
+void transfers_wake(transfers *t)
+{
+    curl_multi_wakeup(t->multi);
+}
+
+/* see transfer.h */
+const char *transfers_reason(const transfers *t)
+{
+    return t->reason;
+}
+
+/* ---- What came of them ----------------------------------------------------------------------- */
+
+static int err_of(CURLcode code)
+{
+    switch ((int)code) {
+    case CURLE_OPERATION_TIMEDOUT: return PH_ERR_TIMEOUT;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH: return PH_ERR_TLS;
+    default: return PH_ERR_NETWORK; /* also a handshake that broke: that may be the line's fault */
+    }
+}
+
+static void make_failure(transfers *t, const transfer *x, int err, ph_event *out)
+{
+    bool unreadable = err == PH_ERR_FILE_UNREADABLE || err == PH_ERR_FILE_CHANGED;
+    out->kind = unreadable ? PH_EVENT_UNREADABLE : PH_EVENT_FAILED;
+    out->err = err;
+    ph_text_copy(t->reason, sizeof t->reason, ph_str_from(x->reason));
+}
+
+/* The request is over: what it was, or what it was not. It is kept while the event is in use. */
+static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
+{
+    long status = 0;
+    unlink_transfer(t, x);
+    t->ended = x;
+    *out = (ph_event){.id = x->id};
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (code != CURLE_OK && !x->reason[0])
+        snprintf(x->reason, sizeof x->reason, "%s", curl_easy_strerror(code));
+    if (x->err != PH_OK) {
+        make_failure(t, x, x->err, out);
+    } else if (code != CURLE_OK) {
+        make_failure(t, x, err_of(code), out);
+    } else {
+        out->kind = PH_EVENT_RESPONSE;
+        out->status = (int)status;
+        out->headers = x->header;
+        out->header_count = make_headers(x);
+        out->body = ph_buf_view(&x->body);
+    }
+}
+
+/* Has it been too quiet? `out_ms` is for how long. */
+static bool is_overdue(transfer *x, uint64_t now_ms, uint64_t sent)
+{
+    curl_off_t connected = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    uint64_t moved = sent + x->head.len + x->body.len + (connected > 0) + x->end_count;
+    if (moved != x->moved) {
+        x->moved = moved;
+        x->moved_ms = now_ms;
+    }
+    bool answering = x->head.len + x->body.len > 0;
+    bool waiting = connected > 0 && sent >= x->length && !answering;
+    uint32_t limit = waiting ? x->answer_ms : x->stall_ms;
+    if (connected == 0 || now_ms - x->moved_ms < limit)
+        return false; /* libcurl watches over connecting */
+    snprintf(x->reason, sizeof x->reason,
+             waiting ? "no answer for %u seconds" : "nothing moved for %u seconds",
+             (unsigned)(limit / 1000));
+    return true;
+}
+
+static uint64_t count_sent(const transfer *x)
+{
+    curl_off_t sent = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    return sent > 0 ? (uint64_t)sent : 0;
+}
+
+static bool take_ended(transfers *t, ph_event *out)
+{
+    int left;
+    for (CURLMsg *m; (m = curl_multi_info_read(t->multi, &left));) {
+        transfer *x = NULL;
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = m->data.result;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&x);
+        end(t, x, code, out);
+        return true;
+    }
+    return false;
+}
+
+/* see transfer.h */
+bool transfers_take(transfers *t, uint64_t now_ms, ph_event *out)
+{
+    transfer_free(t->ended);
+    t->ended = NULL;
+    if (take_ended(t, out))
+        return true;
+    for (transfer *x = t->list; x; x = x->next) {
+        uint64_t sent = count_sent(x);
+        if (is_overdue(x, now_ms, sent)) {
+            x->err = PH_ERR_TIMEOUT;
+            end(t, x, CURLE_OPERATION_TIMEDOUT, out);
+            return true;
+        }
+        if (x->from_file && sent != x->sent) {
+            x->sent = sent;
+            *out = (ph_event){.kind = PH_EVENT_SENT, .id = x->id, .bytes = sent};
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * transfer - HTTP requests, many at a time, on libcurl's multi interface: the engine's requests go
+ * in, its events come out.
+ */
+#ifndef CLI_TRANSFER_H
+#define CLI_TRANSFER_H
+
+#include "source.h"
+
+typedef struct transfers transfers; /* all requests under way, and the connections they share */
+
+/*
+ * `file` is where bodies from the file are read; `ca_bundle` is a file of certificates to trust, or
+ * NULL for the system's; `timeout_ms`, unless 0, shortens every request's own limits.
+ * Errors: PH_ERR_NOMEM.
+ */
+int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out);
+
+/* Give up what runs, and close the connections. NULL is allowed. */
+void transfers_free(transfers *t);
+
+/* Start a request; everything in `r` is copied. Errors: PH_ERR_NOMEM. */
+int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms);
+
+/* No event of this id will be given. */
+void transfers_cancel(transfers *t, uint32_t id);
+
+/*
+ * Wait until something happens, somebody calls transfers_wake, a signal comes or `wait_ms` have
+ * passed, and move the requests on.
+ */
+void transfers_turn(transfers *t, int wait_ms);
+
+/* End the present or the next turn at once. May be called from any thread. */
+void transfers_wake(transfers *t);
+
+/*
+ * The next event: RESPONSE, FAILED or UNREADABLE, which end a request, or SENT. Its texts are valid
+ * until the next call. False when there is none now.
+ */
+bool transfers_take(transfers *t, uint64_t now_ms, ph_event *out);
+
+/* What libcurl said about the request that failed last, for a person; "" when it said nothing. */
+const char *transfers_reason(const transfers *t);
+
+#endif

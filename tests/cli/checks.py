@@ -1,0 +1,42 @@
+"""What the tests of the command line share: the program, counting, and the last line."""
+
+import os
+import subprocess
+import sys
+import threading
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Built with AddressSanitizer and UBSan; `make build/tests/parthaul` leaves it there.
+PROGRAM = os.environ.get("PARTHAUL", os.path.join(ROOT, "build", "tests", "parthaul"))
+VECTORS = os.environ.get("PH_VECTORS", os.path.join(os.path.dirname(ROOT), "shared", "vectors"))
+
+# Nothing of the machine's own settings may reach the program.
+CLEAN = {name: value for name, value in os.environ.items()
+         if not name.startswith("AWS_") and not name.lower().endswith("_proxy")}
+
+passed = 0
+failed = 0
+lock = threading.Lock()
+
+
+def run(*arguments, env=None, timeout=60, **more):
+    """Run the program; returns the completed process, with bytes as output."""
+    return subprocess.run([PROGRAM, *arguments], env={**CLEAN, **(env or {})}, timeout=timeout,
+                          capture_output=True, check=False, **more)
+
+
+def check(what, got, expected):
+    """Count one comparison, and show it when it fails."""
+    global passed, failed
+    with lock:
+        if got == expected:
+            passed += 1
+        else:
+            failed += 1
+            print(f"FAILED {what}\n  got      {got!r}\n  expected {expected!r}", flush=True)
+    return got == expected
+
+
+def finish():
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,371 @@
+"""`parthaul put` against a server that misbehaves (../servers/faulty.py), one row for each way.
+
+A row says which exit code and code come of it, and what else is known; for every row hold: an object
+that is done has the file's bytes, nothing else is there, no multipart upload is left behind, standard
+output is one JSON object, and standard error is clean text in which the last line is the failure.
+"""
+
+import concurrent.futures
+import json
+import os
+import pty
+import random
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from checks import CLEAN, PROGRAM, ROOT, check, finish, run
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "servers"))
+sys.dont_write_bytecode = True
+import faulty  # noqa: E402
+
+MIB = 1 << 20
+PART = 5 * MIB
+DATA = random.Random(1).randbytes(PART + 4000)  # two parts
+SMALL = DATA[:3000]
+KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+ROWS = []
+
+
+def row(fault, exit_code, code=None, *options, small=False, verified="object", left=0, **more):
+    """`code` is the failure's; without one the upload is done. `more` are members of the JSON."""
+    ROWS.append((fault, exit_code, code, options, small, verified, left, more))
+
+
+row("fine", 0, retries=0)
+row("fine@sha256", 0, None, "--checksum", "sha256", type="COMPOSITE")
+row("fine@sha1", 0, None, "--checksum", "sha1")
+row("fine@crc32", 0, None, "--checksum", "crc32", type="FULL_OBJECT")
+row("fine@crc32c", 0, None, "--checksum", "crc32c", "--checksum-type", "composite", type="COMPOSITE")
+row("fine@md5", 0, None, "--checksum", "md5")
+row("fine@none", 0, None, "--checksum", "none", verified="size")
+row("fine@signed", 0, None, "--signed-payload")
+row("fine@properties", 0, None, "--content-type", "a/b", "--sse-kms-key-id", "k", "--metadata", "a=b",
+    "--metadata", "C= d  e ", "--expected-bucket-owner", "1")
+row("fine@small", 0, small=True, partCount=0)
+
+# Asked for patience.
+row("503-twice", 0, retries=4)
+row("503-always", 4, "SLOW_DOWN", "--tries", "3", tries=3, httpStatus=503, operation="UploadPart",
+    retryable=True)
+row("slowdown-then-ok", 0, retries=2)
+row("500-create", 4, "SERVER_ERROR", "--tries", "2", s3Code="InternalError", requestId="REQUEST-1",
+    hostId="HOST-1")
+row("429-once", 0, retries=2)
+row("retry-after", 0, retries=2)
+row("request-timeout", 0, retries=2)
+row("incomplete-body", 0, retries=2)
+row("operation-aborted", 0, retries=1)
+row("html-502", 0, retries=4)
+row("put-503-once", 0, small=True, retries=1)
+
+# Connections that break.
+row("reset-mid-body", 0)
+row("close-always", 4, "NETWORK", "--tries", "2")
+row("lost-part", 0)
+row("dead-connections", 0, retries=0)
+row("stall", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
+row("stall-once", 0, None, "--timeout", "1", retries=2)
+row("no-answer", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
+row("early-403", 3, "ACCESS_DENIED")
+
+# Answers that are too much, too slow or of another shape.
+row("http-1.0", 0, retries=0)
+row("latin-1", 3, "ACCESS_DENIED", requestId="REQUEST-1")
+row("huge-body", 4, "NETWORK", "--tries", "2")
+row("huge-headers", 4, "NETWORK", "--tries", "2")
+row("slow-headers", 0, retries=0)
+row("continue", 0, retries=0)
+row("html-200", 1, "BAD_XML", "--tries", "2")
+row("html-200@small", 1, "BAD_ANSWER", "--tries", "2", small=True)
+row("no-etag-header", 0, warning="ETag")
+row("list-two-pages", 0, warning="ETag")
+row("list-forgets", 5, "INVALID_PART", warning="ETag")
+row("bare-etag", 0, retries=0)
+row("entity-etag", 0, retries=0)
+row("no-checksums", 0, verified="sent")
+row("no-checksums@md5", 0, None, "--checksum", "md5")
+row("no-namespace", 0, retries=0)
+row("prefixed-namespace", 0, retries=0)
+row("declaration-and-comment", 0, retries=0)
+row("create-doctype", 1, "BAD_XML", "--tries", "2", left=2)
+row("create-without-id", 1, "BAD_ANSWER", "--tries", "2", left=2)
+row("no-such-code", 1, "REFUSED")
+
+# Bytes that are not the file's.
+row("bad-digest-once", 0, retries=2)
+row("bad-digest-always", 5, "BAD_DIGEST")
+row("wrong-part-checksum-echo", 0, retries=2)
+row("wrong-part-checksum-echo@always", 5, "BAD_DIGEST")
+row("other-object-checksum", 5, "OBJECT_DIFFERS", stored=True)
+row("invalid-part", 5, "INVALID_PART", operation="CompleteMultipartUpload")
+
+# Complete, which is not success until its body says so.
+row("complete-200-error-once", 0, retries=1)
+row("complete-200-error-once@always", 4, "SERVER_ERROR", "--tries", "2", s3Code="InternalError")
+row("complete-keepalive-blanks", 0, retries=0)
+row("complete-no-length", 0, retries=0)
+row("complete-empty-200", 0, retries=1)
+row("complete-truncated", 0, retries=1)
+row("complete-cut-document", 0, retries=1)
+row("lost-complete", 0, retries=1)
+row("lost-complete@once", 0, None, "--no-overwrite", retries=1)
+row("lost-complete-no-head", 1, "NO_SUCH_UPLOAD", stored=True)
+row("lost-complete-then-other", 1, "NO_SUCH_UPLOAD", stored=True)
+row("entity-too-small", 1, "TOO_LARGE")
+row("conflict", 1, "CONFLICT")
+row("put-lost-answer", 0, None, "--no-overwrite", small=True, retries=1)
+
+# No.
+row("access-denied", 3, "ACCESS_DENIED", operation="CreateMultipartUpload", tries=1, httpStatus=403,
+    retryable=False)
+row("access-denied-part", 3, "ACCESS_DENIED", operation="UploadPart")
+row("put-access-denied", 3, "ACCESS_DENIED", small=True, operation="PutObject")
+row("bad-signature", 3, "BAD_SIGNATURE")
+row("expired-token", 3, "EXPIRED_TOKEN", operation="UploadPart", s3Code="ExpiredToken")
+row("invalid-key-id", 3, "INVALID_TOKEN", httpStatus=403)
+row("no-such-upload", 1, "NO_SUCH_UPLOAD")
+row("skewed", 0)
+row("skewed-date-header", 0)
+row("skewed-hopeless", 3, "CLOCK_SKEW")
+row("region-malformed", 0, retries=1)
+row("region-301", 0, retries=1)
+row("redirect-307", 1, "REDIRECT")
+row("abort-fails", 3, "ACCESS_DENIED", left=1)
+row("abort-503-once", 3, "ACCESS_DENIED")
+
+
+def put(server, key, *options, path, env=None, **more):
+    return run("put", "--endpoint", server.url, "--part-size", "5MiB", "--json", *options, path,
+               f"s3://{faulty.BUCKET}/{key}", env={**KEYS, **(env or {})}, **more)
+
+
+def read_result(what, done):
+    """The JSON of a run, after looking at its form."""
+    lines = done.stderr.decode().splitlines()
+    check(f"{what}: clean text", [b for b in done.stderr if b < 32 and b != 10 or b == 127], [])
+    try:
+        result = json.loads(done.stdout)
+    except ValueError:
+        check(f"{what}: JSON", done.stdout + done.stderr, None)
+        return {}, lines
+    check(f"{what}: status", result.get("status"), "failed" if done.returncode else "done")
+    if done.returncode:
+        last = lines[-1] if lines else ""
+        check(f"{what}: last line", last.startswith(f"parthaul: {result.get('code')}: "), True)
+    return result, lines
+
+
+def run_row(server, files, case):
+    fault, exit_code, code, options, small, verified, left, more = case
+    key = f"faults/{fault}"
+    done = put(server, key, *options, path=files[small])
+    check(f"{fault}: exit code", done.returncode, exit_code)
+    result, lines = read_result(fault, done)
+    check(f"{fault}: code", result.get("code"), code)
+    if exit_code == 0:
+        stored = server.objects.get(key, {}).get("data")
+        check(f"{fault}: bytes", stored == (SMALL if small else DATA), True)
+        check(f"{fault}: verified", result.get("verified"), verified)
+        check(f"{fault}: key", result.get("key"), key)
+    else:
+        check(f"{fault}: nothing stored", key in server.objects, more.pop("stored", False))
+    warning = more.pop("warning", None)
+    check(f"{fault}: warnings", [w for w in lines if "warning" in w and (warning or "\0") not in w], [])
+    for member, value in more.items():
+        check(f"{fault}: {member}", result.get(member), value)
+    with server.lock:
+        behind = [upload for upload in server.uploads.values() if upload.key == key]
+    check(f"{fault}: multipart uploads left behind", len(behind), left)
+
+
+# ---- What is no row -------------------------------------------------------------------------------
+
+
+def try_headers(server):
+    """What was given arrived, at Create and nowhere else."""
+    got = server.objects["faults/fine@properties"]["headers"]
+    check("properties", [got.get(name) for name in (
+        "content-type", "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-meta-a",
+        "x-amz-meta-c", "x-amz-expected-bucket-owner")], ["a/b", "k", "b", "d  e ", "1"])
+    check("no redirect was followed", "faults/fine@stolen" in server.objects, False)
+    check("no query was sent twice", server.log.count(("faults/lost-complete", "Complete", 0)), 2)
+
+
+def try_retry_line(server, path):
+    done = run("put", "--endpoint", server.url, path, "s3://bucket/faults/put-503-once@line", env=KEYS)
+    check("a retry is one line", (done.returncode, done.stderr.count(b"\n"),
+                                  b"SLOW_DOWN" in done.stderr), (0, 1, True))
+    check("a receipt for people", done.stdout.startswith(b"s3://bucket/faults/put-503-once@line\n"),
+          True)
+    done = run("put", "--endpoint", server.url, "--quiet", path,
+               "s3://bucket/faults/put-503-once@quiet", env=KEYS)
+    check("--quiet", (done.returncode, done.stderr), (0, b""))
+
+
+def try_api(server, files):
+    """The credentials API, as it grants and as it does not."""
+    def ask(name, key, *options, token="a.b.c"):
+        done = run("put", "--api", f"{server.url}/api/{name}/", "--token", token, "--part-size", "5MiB",
+                   "--json", *options, files[False], f"s3://bucket/{key}")
+        return done, *read_result(f"API {name}", done)
+    done, result, _ = ask("ok", "faults/renewed-token")
+    check("API: renewed", (done.returncode, result.get("verified")), (0, "object"))
+    check("API: asked twice", server.log.count(("ok", "credentials", 0)), 2)
+    done, result, _ = ask("once-500", "faults/fine@api")
+    check("API: one failure", (done.returncode, result.get("retries")), (0, 1))
+    for name, options, exit_code, code in (
+            ("401", (), 3, "SIGN_IN"), ("403", (), 3, "FORBIDDEN"), ("404", (), 3, "BAD_CREDENTIALS"),
+            ("503", ("--tries", "2"), 4, "NO_CREDENTIALS"), ("html", (), 1, "BAD_JSON"),
+            ("other-bucket", (), 3, "FORBIDDEN"), ("other-prefix", (), 3, "FORBIDDEN")):
+        done, result, _ = ask(name, "faults/never", *options)
+        check(f"API {name}", (done.returncode, result.get("code")), (exit_code, code))
+    check("API: its words", "said the API" in ask("403", "faults/never")[1].get("message", ""), True)
+    done, result, _ = ask("ok", "faults/never", token="wrong")
+    check("API: wrong token", (done.returncode, result.get("code")), (3, "SIGN_IN"))
+    check("API: nothing was sent", "faults/never" in [entry[0] for entry in server.log], False)
+    done = run("put", "--api", "http://127.0.0.1:1", "--token", "x", "--tries", "2", "--json",
+               files[True], "s3://bucket/k")
+    check("API: nobody there", (done.returncode, json.loads(done.stdout).get("code")),
+          (4, "NO_CREDENTIALS"))
+
+
+def start_held(server, key, path):
+    server.held.clear()
+    server.go.clear()
+    running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB",
+                                "--json", path, f"s3://bucket/{key}"], env={**CLEAN, **KEYS},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(f"{key}: a part is on its way", server.held.wait(20), True)
+    return running
+
+
+def try_signals(server, path):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        running = start_held(server, f"faults/hold@{number}", path)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=20)
+        check(f"signal {number}", (running.returncode, json.loads(out).get("code")), (1, "ABORTED"))
+        check(f"signal {number}: one line", err.count(b"\n"), 1)
+        server.go.set()
+    check("signals: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
+
+
+def try_changing_file(server, folder):
+    """It grows, shrinks or is written to while its first part is on the way."""
+    def append(path):
+        with open(path, "ab") as file:
+            file.write(b"more")
+    def overwrite(path):
+        with open(path, "r+b") as file:
+            file.write(b"other")
+    changes = {"grows": append, "shrinks": lambda path: os.truncate(path, PART - 1),
+               "differs": overwrite}
+    for name, change in changes.items():
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            # The last parts are read only when the first ones are out.
+            file.write(DATA[:PART] * 8)
+        running = start_held(server, f"faults/hold@{name}", path)
+        change(path)
+        server.go.set()
+        out, _ = running.communicate(timeout=30)
+        check(f"file {name}", (running.returncode, json.loads(out).get("code")), (5, "FILE_CHANGED"))
+    check("files: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
+
+
+def try_tls(folder, path):
+    key, cert = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
+    made = shutil.which("openssl") and subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        capture_output=True, check=False).returncode == 0
+    if not made:
+        print("SKIP: no openssl to make a certificate with")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = faulty.start(context)
+    done = put(server, "faults/fine", path=path)
+    check("TLS: unknown issuer", (done.returncode, json.loads(done.stdout).get("code")), (4, "TLS"))
+    done = put(server, "faults/fine", path=path, env={"AWS_CA_BUNDLE": cert})
+    check("TLS: trusted", done.returncode, 0)
+    server.shutdown()
+
+
+def try_progress(server, path):
+    """The line that moves, where standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB", path,
+                                "s3://bucket/faults/complete-keepalive-blanks@progress"],
+                               env={**CLEAN, **KEYS}, stdout=subprocess.PIPE, stderr=theirs)
+    out, _ = running.communicate(timeout=30)
+    os.write(theirs, b"!")  # so that there is something to read
+    shown = os.read(ours, 1 << 16).removesuffix(b"!")
+    os.close(theirs)
+    os.close(ours)
+    check("progress", (running.returncode, b"100 %  5.0 MiB of 5.0 MiB" in shown,
+                       shown.endswith(b"\r\x1b[K")), (0, True, True))
+    check("progress: not in the receipt", b"\r" in out, False)
+
+
+def try_outputs(server, files):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PROGRAM, "put", "--endpoint", server.url, files[True],
+                               "s3://bucket/faults/fine@full"], env={**CLEAN, **KEYS}, stdout=full,
+                              stderr=subprocess.PIPE, check=False)
+    check("standard output is full", (done.returncode, done.stderr.count(b"\n")), (1, 1))
+    done = put(server, "faults/fine", path=b"/nonexistent/\xff")
+    check("a name that is not UTF-8", (done.returncode, json.loads(done.stdout).get("code")),
+          (1, "FILE_UNREADABLE"))
+
+
+def try_proxy(server, path):
+    """What is on this machine is not reached through a proxy."""
+    done = put(server, "faults/fine@proxy", path=path, env={"http_proxy": "http://127.0.0.1:1"})
+    check("no proxy for loopback", done.returncode, 0)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        files = {False: os.path.join(folder, "two parts"), True: os.path.join(folder, "small")}
+        for small, path in files.items():
+            with open(path, "wb") as file:
+                file.write(SMALL if small else DATA)
+        for piece in (DATA, DATA[:PART]):  # slow in Python: once for all rows
+            for algorithm in ("crc64nvme", "crc32c"):
+                faulty.checksum(algorithm, piece)
+        server = faulty.start()
+        # Most rows wait most of the time.
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            begun = time.monotonic()
+            for done in [pool.submit(run_row, server, files, case) for case in ROWS]:
+                done.result()
+            apart = [threading.Thread(target=try_tls, args=(folder, files[True]))]
+            for thread in apart:
+                thread.start()
+            try_headers(server)
+            try_retry_line(server, files[True])
+            try_api(server, files)
+            try_signals(server, files[False])
+            try_changing_file(server, folder)
+            try_progress(server, files[False])
+            try_outputs(server, files)
+            try_proxy(server, files[True])
+            for thread in apart:
+                thread.join()
+            print(f"{len(ROWS)} rows, {time.monotonic() - begun:.1f} s")
+        server.shutdown()
+        check("the server itself", server.bugs, [])
+    finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""`parthaul put` against a real S3 (SeaweedFS), read back with a client that is not ours (boto3)."""
+
+import base64
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+from checks import CLEAN, PROGRAM, ROOT, check, finish, run
+
+sys.path += [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "api")]
+sys.dont_write_bytecode = True
+import bucket as servers  # noqa: E402
+import run as api_tests  # noqa: E402  (starts parthaul-api, finds ports, makes tokens)
+
+MIB = 1 << 20
+SEAWEEDFS = os.path.join(ROOT, "tests", "servers", "seaweedfs.sh")
+RANDOM = random.Random(3).randbytes(40 * MIB)
+
+
+class World:
+    def __init__(self, folder, env):
+        self.folder = folder
+        self.env = env
+        self.s3 = servers.client(env)
+        self.bucket = env["BUCKET"]
+        self.keys = {name: value for name, value in env.items() if name.startswith("AWS_")}
+
+    def file(self, name, data):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def put(self, path, key, *options, bucket=None, env=None):
+        done = run("put", "--endpoint", self.env["S3_ENDPOINT"], "--json", *options, path,
+                   f"s3://{bucket or self.bucket}/{key}", env={**self.keys, **(env or {})})
+        return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+    def read(self, key, **more):
+        return self.s3.get_object(Bucket=self.bucket, Key=key, **more)
+
+
+def try_sizes(w):
+    """Nothing, a byte, one part, one part and a byte, many parts."""
+    def one(size, parts):
+        path = w.file(f"size-{size}", RANDOM[:size])
+        key = f"upload/sizes/{size}"
+        code, receipt, _ = w.put(path, key, "--part-size", "5MiB")
+        check(f"{size} bytes: exit code", code, 0)
+        check(f"{size} bytes: read back", w.read(key)["Body"].read() == RANDOM[:size], True)
+        check(f"{size} bytes: receipt", (receipt.get("size"), receipt.get("partCount"),
+                                         receipt.get("verified")), (size, parts, "object"))
+        head = w.s3.head_object(Bucket=w.bucket, Key=key, ChecksumMode="ENABLED")
+        check(f"{size} bytes: ETag", head["ETag"].strip('"'), receipt.get("etag"))
+        check(f"{size} bytes: stored checksum", head.get("ChecksumCRC64NVME"), receipt.get("checksum"))
+        for arguments, value in (((), receipt.get("checksum")), (("--etag",), receipt.get("etag"))):
+            parts = ("--part-size", "5MiB") if receipt.get("partCount") else ()
+            shown = run("checksum", *parts, *arguments, path).stdout.decode()
+            check(f"{size} bytes: parthaul checksum {arguments}", shown.split("  ")[0], value)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(one, (0, 1, 5 * MIB, 5 * MIB + 1, 40 * MIB), (0, 0, 0, 2, 8)))
+
+
+def try_algorithms(w):
+    path = w.file("algorithms", RANDOM[:11 * MIB])
+    md5 = base64.b64encode(hashlib.md5(b"".join(
+        hashlib.md5(RANDOM[at:min(at + 5 * MIB, 11 * MIB)]).digest()
+        for at in range(0, 11 * MIB, 5 * MIB))).digest()).decode() + "-3"
+    def one(name, *options):
+        key = f"upload/algorithms/{name}{len(options)}"
+        code, receipt, err = w.put(path, key, "--part-size", "5MiB", "--checksum", name, *options)
+        check(f"{key}: exit code", (code, err), (0, b""))
+        check(f"{key}: read back", w.read(key)["Body"].read() == RANDOM[:11 * MIB], True)
+        if name == "none":
+            check(f"{key}: verified", receipt.get("verified"), "size")
+        elif name == "md5":
+            check(f"{key}: checksum", (receipt.get("checksum"), receipt.get("verified")),
+                  (md5, "object"))
+        else:
+            head = w.s3.head_object(Bucket=w.bucket, Key=key, ChecksumMode="ENABLED")
+            check(f"{key}: checksum", (head.get("Checksum" + name.upper()), receipt.get("verified")),
+                  (receipt.get("checksum"), "object"))
+            size = ("--part-size", "5MiB") if receipt.get("type") == "COMPOSITE" else ()
+            shown = run("checksum", "--algorithm", name, *size, path).stdout.decode()
+            check(f"{key}: parthaul checksum", shown.split("  ")[:2],
+                  [receipt.get("checksum"), f"{name.upper()}/{receipt.get('type')}"])
+    for name in ("crc64nvme", "crc32c", "crc32", "sha256", "sha1", "md5", "none"):
+        one(name)
+    one("crc32", "--checksum-type", "composite")
+    one("crc64nvme", "--signed-payload")
+    code, failure, _ = w.put(path, "k", "--checksum", "sha256", "--checksum-type", "full-object")
+    check("sha256 has no full-object value", (code, failure.get("code")), (2, "BAD_ALGORITHM"))
+
+
+def try_objects(w):
+    """What an object is given, in one request and in parts."""
+    for name, data in (("small", b"x" * 10), ("large", RANDOM[:6 * MIB])):
+        key = f"upload/objects/{name}"
+        code, _, err = w.put(
+            w.file(name, data), key, "--part-size", "5MiB", "--content-type", "text/x; a=\"b c\"",
+            "--cache-control", "no-store", "--content-disposition", "attachment; filename=a",
+            "--content-language", "de", "--metadata", "Colour=dark  blue", "--metadata", "n-1=%20=+",
+            "--tagging", "a=b%20c&d=1")
+        check(f"{name}: exit code", (code, err), (0, b""))
+        got = w.read(key)
+        check(f"{name}: read back", got["Body"].read() == data, True)
+        check(f"{name}: properties", (got["ContentType"], got["CacheControl"],
+                                      got["ContentDisposition"], got["ContentLanguage"]),
+              ("text/x; a=\"b c\"", "no-store", "attachment; filename=a", "de"))
+        check(f"{name}: metadata", (" ".join(got["Metadata"].get("colour", "").split()),
+                                    got["Metadata"].get("n-1")), ("dark blue", "%20=+"))
+        tags = w.s3.get_object_tagging(Bucket=w.bucket, Key=key)["TagSet"]
+        check(f"{name}: tags", sorted((t["Key"], t["Value"]) for t in tags), [("a", "b c"), ("d", "1")])
+
+
+def try_keys(w):
+    path = w.file("name of file.bin", b"data")
+    for key in ("a b", "it's \"quoted\"", "\U0001f4e6/\u00fc", "a+b=c&d", "100%", "%41%2f", "a?b#c",
+                "~!*'();:@$,", "x" * 200, "<tag>&amp;"):
+        key = "upload/keys/" + key
+        code, receipt, err = w.put(path, key)
+        check(f"key {key}: exit code", (code, err), (0, b""))
+        check(f"key {key}: receipt", receipt.get("key"), key)
+        check(f"key {key}: read back", w.read(key)["Body"].read(), b"data")
+    for key in ("upload/keys/", "upload/keys/folder/"):
+        check(f"key {key}: the file's name", w.put(path, key)[1].get("key"), key + "name of file.bin")
+    done = run("put", "--endpoint", w.env["S3_ENDPOINT"], "--json", path, f"s3://{w.bucket}", env=w.keys)
+    check("no key: the file's name", json.loads(done.stdout).get("key"), "name of file.bin")
+    for key, code in (("a/../b", "KEY_DOT_SEGMENT"), ("a/./b", "KEY_DOT_SEGMENT"),
+                      ("x" * 1025, "BAD_KEY"), ("a\nb", "BAD_KEY")):
+        exit_code, failure, _ = w.put(path, key)
+        check(f"key {key[:10]!r} is refused", (exit_code, failure.get("code")), (2, code))
+
+
+def try_refusals(w):
+    small, large = w.file("refused", b"data"), w.file("refused-large", RANDOM[:6 * MIB])
+    key = "upload/refusals/there"
+    check("an object is there", w.put(small, key)[0], 0)
+    for path in small, large:
+        code, failure, _ = w.put(path, key, "--no-overwrite", "--part-size", "5MiB")
+        check("--no-overwrite", (code, failure.get("code")), (1, "EXISTS"))
+    check("it is as it was", w.read(key)["Body"].read(), b"data")
+    check("without, it is replaced", w.put(large, key, "--part-size", "5MiB")[0], 0)
+    for path in small, large:
+        code, failure, _ = w.put(path, key, env={"AWS_SECRET_ACCESS_KEY": "wrong"})
+        check("wrong secret", (code, failure.get("code"), failure.get("httpStatus")),
+              (3, "BAD_SIGNATURE", 403))
+        code, failure, _ = w.put(path, key, env={"AWS_ACCESS_KEY_ID": "NOBODY"})
+        check("unknown key", (code, failure.get("s3Code")), (3, "InvalidAccessKeyId"))
+        code, failure, _ = w.put(path, key, bucket="no-such-bucket")
+        check("no such bucket", (code, failure.get("code")), (1, "NO_SUCH_BUCKET"))
+        code, failure, _ = w.put(path, key, "--endpoint", "http://127.0.0.1:1", "--tries", "2")
+        check("nobody there", (code, failure.get("code"), failure.get("tries")), (4, "NETWORK", 2))
+    code, failure, _ = w.put("/nonexistent", key)
+    check("no such file", (code, failure.get("code")), (1, "FILE_UNREADABLE"))
+    for arguments in (["-", "s3://b/k"], [w.folder, "s3://b/k"], ["/dev/null", "s3://b/k"], [small],
+                      [small, "k"], [small, "s3://"], [small, "s3://b/k", "more"],
+                      ["--part-size", "1MB", small, "s3://b/k"], ["--checksum", "crc", small, "s3://b/k"],
+                      ["--concurrency", "0", small, "s3://b/k"], ["--metadata", "a", small, "s3://b/k"],
+                      ["--content-type", "\u00e4", small, "s3://b/k"], ["--colour", small, "s3://b/k"],
+                      ["--token", "t", "--api", "nowhere", small, "s3://b/k"]):
+        done = run("put", *arguments, env=w.keys)
+        check(f"refused: {arguments}", (done.returncode, done.stdout, done.stderr.count(b"\n")),
+              (2, b"", 1))
+    for arguments in (["--part-size", "1M", small, "s3://bucket/k"], [small, "s3://B/k"],
+                      ["--endpoint", "nowhere", small, "s3://bucket/k"],
+                      ["--accelerate", "--path-style", small, "s3://bucket/k"]):
+        done = run("put", *arguments, env=w.keys)
+        check(f"refused: {arguments}", (done.returncode, done.stdout, done.stderr.count(b"\n")),
+              (2, b"", 1))
+    check("no credentials", run("put", small, "s3://bucket/k").returncode, 2)
+
+
+def try_abort(w):
+    """A signal while parts are on their way."""
+    path = w.file("aborted", RANDOM)
+    for wait in (0.05, 0.2, 0.4):
+        running = subprocess.Popen(
+            [PROGRAM, "put", "--endpoint", w.env["S3_ENDPOINT"], "--part-size", "5MiB", "--json",
+             "--concurrency", "2", path, f"s3://{w.bucket}/upload/aborted"],
+            env={**CLEAN, **w.keys}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            running.wait(wait)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGINT)
+        result = json.loads(running.communicate(timeout=30)[0] or b"{}")
+        check("aborted, or done before", (running.returncode, result.get("code")) in
+              ((1, "ABORTED"), (0, None), (-signal.SIGINT, None)), True)
+
+
+def try_api(w, settings):
+    """With credentials that a credentials API lends for one user's prefix."""
+    if not api_tests.API.exists():
+        print("SKIP: no", api_tests.API)
+        return
+    path = w.file("lent", RANDOM[:12 * MIB])
+    with api_tests.Api(w.folder, **settings) as api:
+        base = ["--api", f"http://127.0.0.1:{api.port}", "--json", "--part-size", "5MiB", path]
+        def put(key, *options, env=None):
+            done = run("put", *options, *base, f"s3://{w.bucket}/{key}", env=env)
+            return done.returncode, json.loads(done.stdout) if done.stdout else {}
+        alice = api_tests.token("alice")
+        code, receipt = put("upload/alice/lent", "--token", alice)
+        check("API: done", (code, receipt.get("verified")), (0, "object"))
+        check("API: read back", w.read("upload/alice/lent")["Body"].read() == RANDOM[:12 * MIB], True)
+        code, receipt = put("upload/alice/folder/", env={"PARTHAUL_TOKEN": alice})
+        check("API: token from the environment", (code, receipt.get("key")),
+              (0, "upload/alice/folder/lent"))
+        code, failure = put("upload/bob/lent", "--token", alice)
+        check("API: somebody else's prefix", (code, failure.get("code")), (3, "FORBIDDEN"))
+        code, failure = put("upload/alice/lent", "--token", alice + "x")
+        check("API: wrong token", (code, failure.get("code")), (3, "SIGN_IN"))
+        expired = api_tests.token("alice", exp=1)
+        check("API: expired token", put("upload/alice/lent", "--token", expired)[0], 3)
+        check("API: no token", put("upload/alice/lent")[0], 2)
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
+    state = os.path.join(folder, "s3")
+    subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
+    try:
+        env = servers.read_env(state)
+        w = World(folder, env)
+        servers.prepare(w.s3, w.bucket, ["http://127.0.0.1"])
+        secret = pathlib.Path(folder, "jwt-secret")
+        secret.write_bytes(api_tests.JWT_SECRET)
+        try_sizes(w)
+        try_algorithms(w)
+        try_objects(w)
+        try_keys(w)
+        try_refusals(w)
+        try_abort(w)
+        try_api(w, {
+            "PARTHAUL_BUCKET": w.bucket, "PARTHAUL_REGION": env["AWS_REGION"],
+            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"], "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"],
+            "PARTHAUL_ROLE_ARN": env["ROLE_ARN"], "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret),
+            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
+            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"]})
+        left = w.s3.list_multipart_uploads(Bucket=w.bucket).get("Uploads", [])
+        check("multipart uploads left behind", [upload["Key"] for upload in left], [])
+    finally:
+        subprocess.run([SEAWEEDFS, "stop", state], check=False)
+        shutil.rmtree(folder)
+    finish()
+
+
+if __name__ == "__main__":
+    main()
