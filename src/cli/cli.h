@@ -24,12 +24,14 @@ enum cli_exit cli_exit_of(int err);
 
 /* One for each command: argv[0] is its name. They return an exit code. */
 int cli_put(int argc, char **argv);
+int cli_post(int argc, char **argv);
 int cli_creds_command(int argc, char **argv);
 int cli_sign(int argc, char **argv);
 int cli_checksum(int argc, char **argv);
 
 /* The commands' manuals, on stdout. */
 void cli_put_help(void);
+void cli_post_help(void);
 void cli_creds_help(void);
 void cli_sign_help(void);
 void cli_checksum_help(void);

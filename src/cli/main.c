@@ -22,6 +22,7 @@ static const struct {
     const char *what;
 } commands[] = {
     {"put", cli_put, cli_put_help, "upload a file to S3, verified end to end"},
+    {"post", cli_post, cli_post_help, "upload a folder with one signed form"},
     {"creds", cli_creds_command, cli_creds_help, "get temporary credentials, and print them"},
     {"sign", cli_sign, cli_sign_help, "show each stage of a request's signature"},
     {"checksum", cli_checksum, cli_checksum_help, "what S3 would show for a file"},
@@ -217,7 +218,7 @@ static int help(int argc, char **argv)
     }
     size_t i = find_command(argv[1]);
     if (i == COMMANDS || argc > 2)
-        return cli_usage(NULL, "help is for one of put, creds, sign, checksum");
+        return cli_usage(NULL, "help is for one of put, post, creds, sign, checksum");
     commands[i].help();
     return CLI_DONE;
 }

@@ -60,6 +60,10 @@ class Scripted(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
+    def handle(self):
+        with contextlib.suppress(OSError):
+            super().handle()
+
     def log_message(self, *_):
         pass
 
@@ -330,6 +334,237 @@ def try_creds_faults():
                                               "--tries", "2"), code, secrets=["tttoken"])
 
 
+# ---- post -----------------------------------------------------------------------------------------
+
+
+FILES = {
+    "index.html": b"<html>", "empty": b"", "a b.css": b"body{}", "img/x.PNG": b"png" * 1000,
+    "img/deep/er/\u00fc \U0001f4e6.txt": b"text", "quote\".js": b"js",
+    "100%/+&=?#;~!.json": b"{}", "${x}*": b"variable", "large.bin": os.urandom(3 << 20),
+    ".hidden": b"dot", "...": b"three",
+}
+
+
+def make_tree(root, files):
+    for name, data in files.items():
+        path = pathlib.Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(root)
+
+
+def post(directory, url, *options, token="t", env=None):
+    done = run("post", "--api", url, "--token", token, "--json", *options, str(directory), env=env)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr.decode()
+
+
+def try_post(w, folder, settings):
+    tree = pathlib.Path(folder, "tree")
+    make_tree(tree, FILES)
+    for i in range(60):
+        make_tree(tree, {f"many/{i:02}.txt": str(i).encode() * i})
+    files = {**FILES, **{f"many/{i:02}.txt": str(i).encode() * i for i in range(60)}}
+    (tree / "link").symlink_to("index.html")
+    (tree / "out").symlink_to("/etc")
+    os.mkfifo(tree / "pipe")
+    own = {"PARTHAUL_POST_KEYS": "own", "AWS_ACCESS_KEY_ID": w.env["AWS_ACCESS_KEY_ID"],
+           "AWS_SECRET_ACCESS_KEY": w.env["AWS_SECRET_ACCESS_KEY"]}
+    alice = api_tests.token("alice")
+    with api_tests.Api(folder, **{**settings, **own}) as api:
+        url = f"http://127.0.0.1:{api.port}"
+        code, got, err = post(tree, url, "--folder", "docs/v1", token=alice)
+        check("post: exit code", (code, got.get("status")), (0, "done"))
+        check("post: numbers", (got["fileCount"], got["doneCount"], got["verifiedCount"],
+                                got["leftOutCount"], got["size"], got["prefix"]),
+              (len(files), len(files), len(files), 3, sum(map(len, files.values())),
+               "upload/alice/docs/v1/"))
+        check("post: sorted", [f["file"] for f in got["files"]],
+              sorted(files, key=lambda name: name.encode()))
+        check("post: what is left out is said", [name in err for name in ("link", "out", "pipe")],
+              [True] * 3)
+        listed = [o["Key"] for page in w.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=w.bucket, Prefix="upload/alice/docs/") for o in page.get("Contents", [])]
+        check("post: the objects", sorted(listed),
+              sorted("upload/alice/docs/v1/" + name for name in files))
+        for name, data in files.items():
+            stored = w.s3.get_object(Bucket=w.bucket, Key="upload/alice/docs/v1/" + name)
+            check(f"post: {name}", stored["Body"].read() == data, True)
+        for name, kind in {"index.html": "text/html", "img/x.PNG": "image/png",
+                           "empty": "application/octet-stream", "quote\".js": "text/javascript"}.items():
+            check(f"post: type of {name}", w.s3.head_object(
+                Bucket=w.bucket, Key="upload/alice/docs/v1/" + name)["ContentType"], kind)
+        code, got, _ = post(tree / "many", url, "--type", "text/x-note", "--concurrency", "1",
+                            token=alice)
+        check("post: one at a time", (code, got.get("doneCount")), (0, 60))
+        check("post: --type", w.s3.head_object(Bucket=w.bucket, Key="upload/alice/07.txt")
+              ["ContentType"], "text/x-note")
+        done = run("post", "--api", url, str(tree / "img"), env={"PARTHAUL_TOKEN": alice})
+        check("post: summary", (done.returncode, done.stderr, done.stdout.decode().split("  ")),
+              (0, b"", [f"s3://{w.bucket}/upload/alice/", "2 of 2 files, 2.9 KiB, "
+                        "2 verified by their MD5\n"]))
+        (tree / "none").mkdir()
+        code, got, _ = post(tree / "none", url, token=alice)
+        check("post: an empty folder", (code, got.get("status"), got.get("fileCount")),
+              (0, "done", 0))
+        code, got, _ = post(tree, url, token=alice + "x")
+        check("post: wrong token", (code, got.get("code"), got.get("httpStatus")), (3, "SIGN_IN", 401))
+        code, got, _ = post(tree, url, "--type", "image/", token=alice)
+        check("post: files of another type", (code, got.get("doneCount")), (2, 0))
+        code, got, _ = post(tree, url, "--type", "no type", token=alice)
+        check("post: a type that is none", (code, got.get("httpStatus")), (1, 400))
+    # A form by another's key: S3 refuses, and the other files are not tried.
+    wrong = {**settings, **own, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    with api_tests.Api(folder, **wrong) as api:
+        code, got, err = post(tree, f"http://127.0.0.1:{api.port}", "--concurrency", "1", token=alice)
+        check("post: S3 refuses", (code, got.get("status"), got.get("failedCount")), (3, "failed", 1))
+        check("post: nothing secret", alice in err, False)
+    with api_tests.Api(folder, **{**settings, **own, "PARTHAUL_MAX_SIZE": "1000"}) as api:
+        code, got, err = post(tree, f"http://127.0.0.1:{api.port}", "--folder", "none", token=alice)
+        check("post: too large", (code, got.get("code"), got.get("doneCount"),
+                                  got.get("failedCount"), "large.bin" in err),
+              (1, "TOO_LARGE", 0, 2, True))
+
+
+def form_for(server, **more):
+    document = {"road": "post", "bucket": "b", "prefix": "p/", "url": server.url + "/b/",
+                "fields": {"key": "p/${filename}", "acl": "private", "Content-Type": "x/y",
+                           "policy": "POLICY"}, "expires": "2030-01-01T00:10:00Z",
+                "serverTime": "2030-01-01T00:00:00Z", **more}
+    return lambda handler: handler.reply(200, json.dumps(document).encode())
+
+
+def stores(handler):
+    """As S3: the ETag is the MD5 of the file in the form."""
+    kind = handler.headers["content-type"]
+    edge = b"\r\n--" + kind.split("boundary=")[1].encode()
+    part = (b"\r\n" + handler.body).split(edge)[-2]
+    data = part.split(b"\r\n\r\n", 1)[1]
+    handler.reply(204, ETag=f'"{hashlib.md5(data).hexdigest()}"')
+
+
+def try_post_faults(folder):
+    tree = make_tree(pathlib.Path(folder, "small"), {"a.txt": b"aaa", "d/b.txt": b"bbbb"})
+    one = make_tree(pathlib.Path(folder, "one"), {"a.txt": b"aaa"})
+    error = b"<Error><Code>%s</Code><Message>No</Message><RequestId>R</RequestId></Error>"
+
+    def ask(what, directory, expected, *script, options=(), form=None):
+        with scripted(says(500)) as server:
+            server.script[:] = [form_for(server, **(form or {})), *script]
+            code, got, err = post(directory, server.url, "--concurrency", "1", *options)
+        check(f"post: {what}", (code, got.get("code"), got.get("retries")), expected)
+        check(f"post: {what}: text", [c for c in err if ord(c) < 32 and c != "\n"], [])
+        return got, server.seen
+
+    got, seen = ask("as it should be", tree, (0, None, 0), stores)
+    check("post: the folder is asked for", (seen[0][0], json.loads(seen[0][2])), ("/v1/post-policy", {}))
+    body = seen[2][2]
+    check("post: fields, the file last", [name in body for name in (
+        b'name="key"\r\n\r\np/d/b.txt\r\n', b'name="Content-Type"\r\n\r\ntext/plain\r\n',
+        b'name="policy"\r\n\r\nPOLICY\r\n')] + [body.rindex(b'; name="') == body.index(b'; name="file"')],
+        [True] * 4)
+    # A kept connection that dies is replaced by libcurl without a word.
+    ask("503 and a broken line", tree, (0, None, 2), says(503), hang_up, says(500), stores)
+    ask("503 for ever", tree, (4, "SLOW_DOWN", 2), says(503), options=["--tries", "3"])
+    ask("other bytes, once", one, (0, None, 1), says(204, ETag='"' + "0" * 32 + '"'), stores)
+    got, _ = ask("other bytes", one, (5, "BAD_DIGEST", 1), says(204, ETag='"' + "0" * 32 + '"'),
+                 options=["--tries", "2"])
+    got, _ = ask("no ETag", one, (0, None, 0), says(204))
+    check("post: no ETag: not verified", got.get("verifiedCount"), 0)
+    got, _ = ask("KMS", one, (0, None, 0), says(204, ETag='"' + "0" * 32 + '"',
+                                               x_amz_server_side_encryption="aws:kms"))
+    check("post: KMS: not verified", got.get("verifiedCount"), 0)
+    got, seen = ask("denied", tree, (3, "ACCESS_DENIED", 0), says(403, error % b"AccessDenied"))
+    check("post: denied: the other is not tried", (len(seen), [f["status"] for f in got["files"]],
+                                                  got["files"][0].get("httpStatus")),
+          (2, ["failed", "not sent"], 403))
+    ask("no bucket", tree, (1, "NO_SUCH_BUCKET", 0), says(404, error % b"NoSuchBucket"))
+    ask("a redirect", tree, (1, "REDIRECT", 0), says(307, Location="http://127.0.0.1:1/"))
+    got, seen = ask("one is too large", tree, (1, "TOO_LARGE", 0),
+                    says(400, error % b"EntityTooLarge"), stores)
+    check("post: the other goes", [f["status"] for f in got["files"]], ["failed", "done"])
+    ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(2),
+        options=["--timeout", "1", "--tries", "1"])
+    ask("an endless answer", one, (4, "NETWORK", 0), says(204 + 1, b"x" * (9 << 20)),
+        options=["--tries", "1"])
+
+    # A form whose life is short is renewed; one for another place is not taken.
+    for prefix, expected in (("p/", (0, 2)), ("q/", (3, 1))):
+        with scripted(says(500)) as server:
+            short = {"expires": "2030-01-01T00:00:01Z"}
+            slow = lambda handler: (time.sleep(1), stores(handler))
+            server.script[:] = [form_for(server, **short), slow, form_for(server, prefix=prefix), stores]
+            code, got, _ = post(tree, server.url, "--concurrency", "1")
+        check(f"post: a second form for {prefix}", (code, [r[0] for r in server.seen].count(
+            "/v1/post-policy")), (expected[0], 2))
+    with scripted(says(500)) as server:
+        server.script[:] = [form_for(server), says(403, error % b"ExpiredToken"), form_for(server), stores]
+        code, got, _ = post(one, server.url)
+    check("post: expired early", (code, got.get("retries")), (0, 1))
+
+    # What the API may answer.
+    for what, (step, code) in {
+            "no JSON": (says(200, b"hello"), 1), "nothing": (says(200, b"{}"), 1),
+            "403": (says(403, b'{"message":"Forbidden"}'), 3), "429": (says(429), 4),
+            "404": (says(404), 1), "413": (says(413), 1)}.items():
+        with scripted(step) as server:
+            got = post(one, server.url, "--tries", "2")
+        check(f"post: API: {what}", (got[0], got[1].get("status")), (code, "failed"))
+    for what, change in {"no key": {"fields": {"policy": "P"}}, "a number": {"fields": {"key": 1}},
+                         "a file": {"fields": {"key": "k", "File": "x"}}, "no URL": {"url": "file:///x"},
+                         "many": {"fields": {"key": "k", **{f"x{i}": "" for i in range(64)}}}}.items():
+        with scripted(says(500)) as server:
+            server.script[:] = [form_for(server, **change)]
+            check(f"post: a form with {what}", post(one, server.url)[0], 1)
+
+    # Names that can be no keys: nothing is sent.
+    for name in (b"a\nb", b"a\x1b[2Jb", b"\xff\xfe", b"%2e%2E", b"a\\b", b"x${filename}y"):
+        bad = os.path.join(folder, "bad").encode()
+        os.makedirs(bad)
+        for each in (name, b"good"):
+            with open(os.path.join(bad, each), "wb") as file:
+                file.write(b"x")
+        code = "KEY_DOT_SEGMENT" if b"%2e" in name else "BAD_KEY"
+        got, seen = ask(f"the name {name!r}", bad.decode(), (2, code, 0), stores)
+        check(f"post: {name!r}: nothing is sent", (len(seen), got.get("doneCount")), (1, 0))
+        shutil.rmtree(bad)
+    long = make_tree(pathlib.Path(folder, "long"), {"/".join(["d" * 200] * 6): b"x"})
+    ask("a name that is too long", long, (2, "BAD_KEY", 0), stores)
+
+    # Files that change, vanish or become links while others are sent.
+    def while_first(change, expected, what):
+        tree2 = pathlib.Path(folder, "changing")
+        make_tree(tree2, {"a": b"a", "b/c": b"c"})
+        def first(handler):
+            change(tree2)
+            stores(handler)
+        ask(what, str(tree2), expected, first, stores)
+        shutil.rmtree(tree2)
+    while_first(lambda t: (t / "b/c").unlink(), (1, "FILE_UNREADABLE", 0), "a file that vanishes")
+    while_first(lambda t: (t / "b/c").write_bytes(b"longer"), (5, "FILE_CHANGED", 0), "a file that grows")
+    def swap(t):
+        shutil.rmtree(t / "b")
+        (t / "b").symlink_to("/etc")
+    while_first(swap, (1, "FILE_UNREADABLE", 0), "a folder that becomes a link")
+
+    for arguments in ([], [one], ["--api", "https://a.example"], ["--api", "nowhere", "--token", "t", one],
+                      ["--api", "https://a.example", one], ["--api", "", one],
+                      ["--api", "https://a.example", "--token", "t", one, one],
+                      ["--api", "https://a.example", "--concurrency", "33", one],
+                      ["--api", "https://a.example", "--tries", "0", one], ["--colour"]):
+        failed(f"post: refused: {arguments}", run("post", *arguments), 2, "help post")
+    for path in ("/nonexistent", os.path.join(one, "a.txt")):
+        code, got, _ = post(path, "http://127.0.0.1:1")
+        check(f"post: no folder: {os.path.basename(path)}", (code, got.get("code")),
+              (1, "FILE_UNREADABLE"))
+    code, got, _ = post(one, "http://127.0.0.1:1", "--tries", "2")
+    check("post: nobody there", (code, got.get("code")), (4, "NETWORK"))
+    done = run("help", "post")
+    check("help post", (done.returncode, b"--folder" in done.stdout, done.stderr), (0, True, b""))
+    check("post --help", run("post", "--help").stdout, done.stdout)
+    overview = run("help").stdout
+    check("help lists both", (b"\n  post " in overview, b"\n  creds " in overview), (True, True))
+
+
 # ---- The whole ------------------------------------------------------------------------------------
 
 
@@ -344,6 +579,7 @@ def main():
     try_creds_usage()
     try_creds_faults()
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
+    try_post_faults(folder)
     state = os.path.join(folder, "s3")
     subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
     try:
@@ -360,6 +596,7 @@ def main():
             "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"]}
         try_creds_sts(w)
         try_creds_api(w, folder, settings)
+        try_post(w, folder, settings)
     finally:
         subprocess.run([SEAWEEDFS, "stop", state], check=False)
         shutil.rmtree(folder)
