@@ -24,11 +24,15 @@ enum cli_exit cli_exit_of(int err);
 
 /* One for each command: argv[0] is its name. They return an exit code. */
 int cli_put(int argc, char **argv);
+int cli_post(int argc, char **argv);
+int cli_creds_command(int argc, char **argv);
 int cli_sign(int argc, char **argv);
 int cli_checksum(int argc, char **argv);
 
 /* The commands' manuals, on stdout. */
 void cli_put_help(void);
+void cli_post_help(void);
+void cli_creds_help(void);
 void cli_sign_help(void);
 void cli_checksum_help(void);
 
@@ -65,6 +69,10 @@ ph_str cli_region(void);
 /* The credentials of the environment: views. False when there are none. */
 bool cli_creds(ph_creds *out);
 #define CLI_NO_CREDS "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+
+/* The clock on the wall, and one that nobody sets, in milliseconds. */
+uint64_t cli_wall_ms(void);
+uint64_t cli_running_ms(void);
 
 /* Write to stdout; the end of the program tells whether it got there. */
 void cli_print(ph_str text);

@@ -9,7 +9,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -36,27 +35,10 @@ typedef struct host {
 
 /* ---- Time and signals ------------------------------------------------------------------------ */
 
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* It goes on while the machine sleeps, where the system has such a clock. */
-static uint64_t running_ms(void)
-{
-#ifdef CLOCK_BOOTTIME
-    return read_clock(CLOCK_BOOTTIME);
-#else
-    return read_clock(CLOCK_MONOTONIC);
-#endif
-}
-
 /* The engine's clock must not go back; the one on the wall may. */
 static uint64_t now_ms(const host *h)
 {
-    return h->begun_ms + (running_ms() - h->begun_run);
+    return h->begun_ms + (cli_running_ms() - h->begun_run);
 }
 
 /* The one variable outside of functions: a handler has nothing else. */
@@ -102,12 +84,11 @@ static int ask(host *h, uint32_t id)
         return tell(h, &(ph_event){.kind = PH_EVENT_DENIED,
                                    .id = id,
                                    .err = h->refusal ? h->refusal : PH_ERR_EXPIRED_TOKEN});
-    ph_header header[] = {{PH_STR("authorization"), l->bearer},
-                          {PH_STR("accept"), PH_STR("application/json")}};
+    ph_header header[LOGIN_HEADERS];
     ph_request request = {.method = PH_METHOD_GET,
                           .url = l->url,
                           .headers = header,
-                          .header_count = 2,
+                          .header_count = login_headers(l, header),
                           .stall_ms = ASK_MS,
                           .answer_ms = ASK_MS};
     h->ask_id = id;
@@ -240,7 +221,7 @@ static int start(host *h)
 /* see host.h */
 int host_run(const host_options *o)
 {
-    host h = {.options = o, .begun_ms = read_clock(CLOCK_REALTIME), .begun_run = running_ms()};
+    host h = {.options = o, .begun_ms = cli_wall_ms(), .begun_run = cli_running_ms()};
     ph_action last;
     report_init(&h.report, o->json, o->quiet, now_ms(&h));
     catch_signals();

@@ -39,22 +39,40 @@ static int join(const char *before, ph_str text, const char *behind, ph_str *out
 }
 
 /* see login.h */
-int login_init(login *l, ph_str base, ph_str token)
+int login_init(login *l, ph_str base, const char *path, ph_str token, ph_str api_key)
 {
     ph_url url;
     memset(l, 0, sizeof *l);
     if (ph_url_parse(base, &url) != PH_OK || url.query.ptr || ph_str_find(base, ' ') < base.len)
         return PH_ERR_BAD_ENDPOINT;
-    if (!is_header_value(token))
+    if ((token.len && !is_header_value(token)) || (api_key.len && !is_header_value(api_key)))
         return PH_ERR_BAD_HEADER;
     while (ph_str_ends(base, PH_STR("/")))
         base.len--;
-    int err = join("", base, "/v1/credentials", &l->url);
-    if (err == PH_OK)
+    int err = join("", base, path, &l->url);
+    if (err == PH_OK && token.len)
         err = join("Bearer ", token, "", &l->bearer);
+    if (err == PH_OK && api_key.len)
+        err = ph_str_copy(api_key, &l->api_key);
     if (err != PH_OK)
         login_clear(l);
     return err;
+}
+
+/* see login.h */
+int login_start(login *l, const char *command, ph_str base, const char *path, ph_str token,
+                ph_str api_key)
+{
+    memset(l, 0, sizeof *l);
+    if (!token.len && !api_key.len)
+        return cli_usage(command, "--api wants a --token, or PARTHAUL_TOKEN in the environment, "
+                                  "or an API key");
+    int err = login_init(l, base, path, token, api_key);
+    if (err == PH_ERR_BAD_ENDPOINT)
+        return cli_usage(command, "the --api is no http or https URL");
+    if (err != PH_OK)
+        return cli_usage(command, "the --token is no JWT, or the API key is none");
+    return CLI_DONE;
 }
 
 /* see login.h */
@@ -62,6 +80,19 @@ void login_clear(login *l)
 {
     ph_str_free(&l->url);
     ph_str_free(&l->bearer);
+    ph_str_free(&l->api_key);
+}
+
+/* see login.h */
+size_t login_headers(const login *l, ph_header out[LOGIN_HEADERS])
+{
+    size_t n = 0;
+    out[n++] = (ph_header){PH_STR("accept"), PH_STR("application/json")};
+    if (l->bearer.len)
+        out[n++] = (ph_header){PH_STR("authorization"), l->bearer};
+    if (l->api_key.len)
+        out[n++] = (ph_header){PH_STR("x-api-key"), l->api_key};
+    return n;
 }
 
 /* ---- Documents for the engine ---------------------------------------------------------------- */
@@ -105,6 +136,8 @@ static int err_of_status(int status)
 static void explain(int err, int status, const ph_json *doc, ph_buf *why)
 {
     ph_str detail = ph_json_member_text(doc, "detail");
+    if (!detail.len) /* gateways say no more than this */
+        detail = ph_json_member_text(doc, "message");
     ph_buf_cstr(why, ph_err_text(err));
     ph_buf_cstr(why, " (");
     if (detail.len) {
@@ -114,6 +147,20 @@ static void explain(int err, int status, const ph_json *doc, ph_buf *why)
         ph_buf_u64(why, (uint64_t)status);
     }
     ph_buf_cstr(why, ")");
+}
+
+/* see login.h */
+int login_refusal(int status, ph_str body, ph_buf *why)
+{
+    ph_json *doc = NULL;
+    int err = err_of_status(status);
+    if (err == PH_OK)
+        return PH_OK;
+    if (ph_json_parse(body, &doc) != PH_OK)
+        doc = NULL;
+    explain(err, status, doc, why);
+    ph_json_free(doc);
+    return err;
 }
 
 static bool reaches(const login *l, const ph_grant *g, ph_str prefix, ph_buf *why)
@@ -153,19 +200,18 @@ int login_answer(const login *l, int status, ph_str body, ph_buf *document, ph_b
 {
     ph_json *doc = NULL;
     ph_grant grant;
-    int err = err_of_status(status);
-    int unread = ph_json_parse(body, &doc);
-    if (err != PH_OK) {
-        explain(err, status, unread == PH_OK ? doc : NULL, why);
-    } else {
-        err = unread == PH_OK ? ph_grant_parse(body, &grant) : unread;
-        if (err == PH_OK) {
-            err = reaches(l, &grant, ph_json_member_text(doc, "prefix"), why)
-                      ? make_document(l, &grant, document)
-                      : PH_ERR_FORBIDDEN;
-            ph_grant_clear(&grant);
-        }
+    int err = login_refusal(status, body, why);
+    if (err == PH_OK)
+        err = ph_json_parse(body, &doc);
+    if (err != PH_OK)
+        return err;
+    err = ph_grant_parse(body, &grant);
+    if (err == PH_OK) {
+        err = reaches(l, &grant, ph_json_member_text(doc, "prefix"), why)
+                  ? make_document(l, &grant, document)
+                  : PH_ERR_FORBIDDEN;
+        ph_grant_clear(&grant);
     }
-    ph_json_free(unread == PH_OK ? doc : NULL);
+    ph_json_free(doc);
     return err;
 }

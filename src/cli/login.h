@@ -10,7 +10,8 @@
 
 typedef struct login {
     ph_str url;    /* the API's; absent: the environment's credentials, which cannot be renewed */
-    ph_str bearer; /* "Bearer JWT" */
+    ph_str bearer; /* "Bearer JWT"; absent where only the API key is asked for */
+    ph_str api_key;
     ph_str bucket; /* where the command line wants to write */
     ph_str key;
     ph_str region;   /* from the command line, which wins over the API; may be absent */
@@ -18,12 +19,28 @@ typedef struct login {
 } login;
 
 /*
- * Prepare to ask the API at `base` with the user's token. Release with login_clear.
- * Errors: PH_ERR_BAD_ENDPOINT, PH_ERR_BAD_HEADER (a token with bytes that no header may have),
- * PH_ERR_NOMEM.
+ * Prepare to ask the API at `base` for its route `path`, with the user's token, an API key, or both:
+ * an absent one is not sent. Release with login_clear.
+ * Errors: PH_ERR_BAD_ENDPOINT, PH_ERR_BAD_HEADER (a token or a key with bytes that no header may
+ * have), PH_ERR_NOMEM.
  */
-int login_init(login *l, ph_str base, ph_str token);
+int login_init(login *l, ph_str base, const char *path, ph_str token, ph_str api_key);
 void login_clear(login *l);
+
+/* The same from the command line: says what is wrong of it, and returns an exit code. */
+int login_start(login *l, const char *command, ph_str base, const char *path, ph_str token,
+                ph_str api_key);
+
+/* The headers of a request to the API: views into `l`. Returns how many. */
+#define LOGIN_HEADERS 3
+size_t login_headers(const login *l, ph_header out[LOGIN_HEADERS]);
+
+/*
+ * What the API's status means, PH_OK for 200; for anything else `why` gets a sentence with the
+ * reason that the answer gives. Errors: PH_ERR_SIGN_IN, PH_ERR_FORBIDDEN, PH_ERR_NO_CREDENTIALS,
+ * PH_ERR_BAD_CREDENTIALS.
+ */
+int login_refusal(int status, ph_str body, ph_buf *why);
 
 /* Add the environment's credentials as a document of creds.h. False when there are none. */
 bool login_environment(ph_buf *document);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "core/str.h"
@@ -21,6 +22,8 @@ static const struct {
     const char *what;
 } commands[] = {
     {"put", cli_put, cli_put_help, "upload a file to S3, verified end to end"},
+    {"post", cli_post, cli_post_help, "upload a folder with one signed form"},
+    {"creds", cli_creds_command, cli_creds_help, "get temporary credentials, and print them"},
     {"sign", cli_sign, cli_sign_help, "show each stage of a request's signature"},
     {"checksum", cli_checksum, cli_checksum_help, "what S3 would show for a file"},
 };
@@ -163,6 +166,29 @@ bool cli_creds(ph_creds *out)
     return out->access_key_id.len && out->secret_access_key.len;
 }
 
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* see cli.h */
+uint64_t cli_wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+/* see cli.h; it goes on while the machine sleeps, where the system has such a clock */
+uint64_t cli_running_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+    return read_clock(CLOCK_BOOTTIME);
+#else
+    return read_clock(CLOCK_MONOTONIC);
+#endif
+}
+
 /* ---- The program ----------------------------------------------------------------------------- */
 
 static size_t find_command(const char *name)
@@ -192,7 +218,7 @@ static int help(int argc, char **argv)
     }
     size_t i = find_command(argv[1]);
     if (i == COMMANDS || argc > 2)
-        return cli_usage(NULL, "help is for one of put, sign, checksum");
+        return cli_usage(NULL, "help is for one of put, post, creds, sign, checksum");
     commands[i].help();
     return CLI_DONE;
 }

@@ -51,6 +51,8 @@ void cli_put_help(void)
         "  --token JWT         what it shall see; default: PARTHAUL_TOKEN, which other users of "
         "the\n"
         "                      machine cannot read in the list of processes\n"
+        "  --api-key KEY       sent as x-api-key where the API wants one; default: "
+        "PARTHAUL_API_KEY\n"
         "\n"
         "Where the bucket is:\n"
         "\n"
@@ -109,6 +111,7 @@ typedef struct arguments {
     ph_str endpoint;
     ph_str api;
     ph_str token;
+    ph_str api_key;
     uint64_t timeout_s;
     bool json;
     bool quiet;
@@ -120,6 +123,7 @@ enum { PROPERTY = 1000 };
 static const struct option fixed_options[] = {
     {"accelerate", no_argument, NULL, 'A'},
     {"api", required_argument, NULL, 'a'},
+    {"api-key", required_argument, NULL, 'k'},
     {"checksum", required_argument, NULL, 'c'},
     {"checksum-type", required_argument, NULL, 'C'},
     {"concurrency", required_argument, NULL, 'n'},
@@ -191,6 +195,7 @@ static bool take_option(int c, arguments *a)
     case 'D': o->target.dualstack = true; break;
     case 'e': a->endpoint = ph_str_from(optarg); return a->endpoint.len > 0;
     case 'j': a->json = true; break;
+    case 'k': a->api_key = ph_str_from(optarg); break;
     case 'm': return read_metadata(a);
     case 'o': o->object.overwrite = false; break;
     case 'p': return cli_size(optarg, &o->part_size) && o->part_size > 0;
@@ -231,7 +236,7 @@ static int read_options(int argc, char **argv, arguments *out)
         table[p] = (struct option){names[p], required_argument, NULL, PROPERTY + (int)p};
     }
     memcpy(table + PH_PROP_COUNT, fixed_options, sizeof fixed_options);
-    *out = (arguments){.token = cli_env("PARTHAUL_TOKEN")};
+    *out = (arguments){.token = cli_env("PARTHAUL_TOKEN"), .api_key = cli_env("PARTHAUL_API_KEY")};
     out->upload.alg = PH_ALG_CRC64NVME;
     out->upload.object.overwrite = true;
     for (int c; !out->help && (c = cli_option(argc, argv, ":h", table)) != -1;) {
@@ -325,13 +330,9 @@ static int choose_credentials(const char *command, arguments *a, login *l, ph_bu
         a->upload.credentials = ph_buf_view(document);
         return CLI_DONE;
     }
-    if (!a->token.len)
-        return cli_usage(command, "--api wants a --token, or PARTHAUL_TOKEN in the environment");
-    int err = login_init(l, a->api, a->token);
-    if (err == PH_ERR_BAD_ENDPOINT)
-        return cli_usage(command, "the --api is no http or https URL");
-    if (err != PH_OK)
-        return cli_usage(command, "the --token is no JWT");
+    int code = login_start(l, command, a->api, "/v1/credentials", a->token, a->api_key);
+    if (code != CLI_DONE)
+        return code;
     l->bucket = t->bucket;
     l->key = t->key;
     l->region = a->region;

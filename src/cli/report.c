@@ -36,14 +36,21 @@ static void clear_line(report *r)
     r->shown = false;
 }
 
-/* "1.4 GiB", in units of 1024. */
-static void print_size(double bytes)
+/* see report.h */
+void report_size(double bytes, char out[32])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     size_t i = 0;
     for (; bytes >= 1000 && i < 4; i++)
         bytes /= 1024;
-    fprintf(stderr, i ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+    snprintf(out, 32, i ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+}
+
+static void print_size(double bytes)
+{
+    char text[32];
+    report_size(bytes, text);
+    fputs(text, stderr);
 }
 
 static void print_duration(double seconds)
@@ -108,6 +115,35 @@ void report_progress(report *r, const ph_upload *u, uint64_t now_ms)
     }
     fflush(stderr);
     r->shown = true;
+}
+
+/* see report.h */
+void report_folder_progress(report *r, const report_folder *f, uint64_t now_ms)
+{
+    if (!r->live || now_ms - r->at_ms < REDRAW_MS)
+        return;
+    measure(r, f->bytes_done, now_ms);
+    clear_line(r);
+    fprintf(stderr, "%zu of %zu files  ", f->files_done, f->files);
+    print_size((double)f->bytes_done);
+    fputs(" of ", stderr);
+    print_size((double)f->bytes);
+    fputs("  ", stderr);
+    print_size(r->speed);
+    fputs("/s", stderr);
+    if (r->speed > 0 && f->bytes >= f->bytes_done) {
+        fputs("  ", stderr);
+        print_duration((double)(f->bytes - f->bytes_done) / r->speed);
+        fputs(" left", stderr);
+    }
+    fflush(stderr);
+    r->shown = true;
+}
+
+/* see report.h */
+void report_clear(report *r)
+{
+    clear_line(r);
 }
 
 /* see report.h */

@@ -23,6 +23,19 @@ void report_init(report *r, bool json, bool quiet, uint64_t now_ms);
 /* Draw the line, a few times a second at most. */
 void report_progress(report *r, const ph_upload *u, uint64_t now_ms);
 
+/* The same for a folder. */
+typedef struct report_folder {
+    size_t files, files_done;
+    uint64_t bytes, bytes_done;
+} report_folder;
+void report_folder_progress(report *r, const report_folder *f, uint64_t now_ms);
+
+/* Take the line away, before something else is said. */
+void report_clear(report *r);
+
+/* "1.4 GiB", in units of 1024; NUL-terminated. */
+void report_size(double bytes, char out[32]);
+
 /* A warning or a retry; other notices are in the line. `reason` is what the transport said, or "". */
 void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t now_ms);
 

@@ -17,10 +17,14 @@
 /* see source.h; O_NONBLOCK: opening a pipe would wait for somebody who writes to it */
 int source_open(const char *path, source *out)
 {
-    struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return PH_ERR_FILE_UNREADABLE;
+    return fd < 0 ? PH_ERR_FILE_UNREADABLE : source_take(fd, out);
+}
+
+/* see source.h */
+int source_take(int fd, source *out)
+{
+    struct stat st;
     int err = fstat(fd, &st) != 0    ? PH_ERR_FILE_UNREADABLE
               : !S_ISREG(st.st_mode) ? PH_ERR_BAD_ARG
               : st.st_size < 0       ? PH_ERR_FILE_UNREADABLE

@@ -23,6 +23,9 @@ typedef struct source {
 int source_open(const char *path, source *out);
 void source_close(source *s);
 
+/* The same for what is open already; it is closed when it is not what it has to be. */
+int source_take(int fd, source *out);
+
 /*
  * Read exactly `len` bytes at `offset`. Errors: PH_ERR_FILE_UNREADABLE, PH_ERR_FILE_CHANGED (there
  * are fewer than there were).

@@ -34,6 +34,10 @@ typedef struct transfer {
     uint32_t id;
     CURL *easy;
     struct curl_slist *headers;
+    curl_mime *form;    /* of transfers_post */
+    const source *file; /* where the body is, or a form's file */
+    ph_hash *hash;      /* of a form's file */
+    ph_alg hash_alg;
     bool from_file;
     uint64_t offset; /* of the body in the file */
     uint64_t length; /* of the body */
@@ -77,11 +81,13 @@ static size_t on_read(char *to, size_t size, size_t count, void *user)
     size_t n = size * count < left ? size * count : (size_t)left;
     if (n == 0)
         return 0;
-    x->err = source_read(x->all->file, to, n, x->offset + x->read);
+    x->err = source_read(x->file, to, n, x->offset + x->read);
     if (x->err == PH_OK && n == left)
-        x->err = source_check(x->all->file);
+        x->err = source_check(x->file);
     if (x->err != PH_OK)
         return CURL_READFUNC_ABORT;
+    if (x->hash)
+        ph_hash_update(x->hash, to, n);
     x->read += n;
     return n;
 }
@@ -92,6 +98,10 @@ static int on_seek(void *user, curl_off_t offset, int origin)
     transfer *x = user;
     if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > x->length)
         return CURL_SEEKFUNC_FAIL;
+    if (x->hash && offset != 0)
+        return CURL_SEEKFUNC_CANTSEEK; /* a digest begins at the begin */
+    if (x->hash)
+        ph_hash_init(x->hash, x->hash_alg);
     x->read = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
 }
@@ -275,6 +285,7 @@ static void transfer_free(transfer *x)
         curl_multi_remove_handle(x->all->multi, x->easy);
         curl_easy_cleanup(x->easy);
     }
+    curl_mime_free(x->form);
     for (struct curl_slist *line = x->headers; line; line = line->next)
         ph_wipe(line->data, strlen(line->data)); /* tokens and signatures */
     curl_slist_free_all(x->headers);
@@ -289,43 +300,111 @@ static uint32_t shorter(uint32_t ms, uint32_t limit_ms)
     return limit_ms && limit_ms < ms ? limit_ms : ms;
 }
 
-/* see transfer.h */
-int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms)
+static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint32_t answer_ms,
+                              uint64_t now_ms)
 {
-    ph_str url = {NULL, 0};
     transfer *x = calloc(1, sizeof *x);
     if (!x)
-        return PH_ERR_NOMEM;
+        return NULL;
     x->all = t;
     x->id = id;
-    x->from_file = r->from_file;
-    x->offset = r->offset;
-    x->length = r->from_file ? r->length : r->text.len;
-    x->stall_ms = shorter(r->stall_ms, t->timeout_ms);
-    x->answer_ms = shorter(r->answer_ms, t->timeout_ms);
+    x->file = t->file;
+    x->stall_ms = shorter(stall_ms, t->timeout_ms);
+    x->answer_ms = shorter(answer_ms, t->timeout_ms);
     x->moved_ms = now_ms;
-    ph_buf_init(&x->text, r->text.len);
     ph_buf_init(&x->head, MAX_HEAD);
     ph_buf_init(&x->body, MAX_ANSWER);
-    ph_buf_str(&x->text, r->text);
     x->easy = curl_easy_init();
-    bool ok =
-        x->easy && x->text.err == PH_OK && ph_str_copy(r->url, &url) == PH_OK && set_headers(x, r);
-    if (ok) {
-        set_connection(x, url.ptr);
-        set_body(x, r);
-        set_answer(x);
-        ok = curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK &&
-             curl_multi_add_handle(t->multi, x->easy) == CURLM_OK;
-    }
-    ph_str_free(&url);
-    if (!ok) {
+    return x;
+}
+
+/* Hand it to libcurl if it is `good` so far, else release it. */
+static int transfer_begin(transfers *t, transfer *x, bool good)
+{
+    if (!good || curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) != CURLE_OK ||
+        curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) {
         transfer_free(x);
         return PH_ERR_NOMEM;
     }
     x->next = t->list;
     t->list = x;
     return PH_OK;
+}
+
+/* see transfer.h */
+int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms)
+{
+    ph_str url = {NULL, 0};
+    transfer *x = transfer_new(t, id, r->stall_ms, r->answer_ms, now_ms);
+    if (!x)
+        return PH_ERR_NOMEM;
+    x->from_file = r->from_file;
+    x->offset = r->offset;
+    x->length = r->from_file ? r->length : r->text.len;
+    ph_buf_init(&x->text, r->text.len);
+    ph_buf_str(&x->text, r->text);
+    bool ok =
+        x->easy && x->text.err == PH_OK && ph_str_copy(r->url, &url) == PH_OK && set_headers(x, r);
+    if (ok) {
+        set_connection(x, url.ptr);
+        set_body(x, r);
+        set_answer(x);
+    }
+    ph_str_free(&url);
+    return transfer_begin(t, x, ok);
+}
+
+/* ---- Forms ----------------------------------------------------------------------------------- */
+
+static bool add_field(transfer *x, ph_str name, ph_str value)
+{
+    ph_str text = {NULL, 0};
+    curl_mimepart *part = curl_mime_addpart(x->form);
+    bool ok = part && ph_str_copy(name, &text) == PH_OK &&
+              curl_mime_name(part, text.ptr) == CURLE_OK &&
+              curl_mime_data(part, value.len ? value.ptr : "", value.len) == CURLE_OK;
+    ph_str_free(&text);
+    return ok;
+}
+
+static bool add_file(transfer *x, const transfer_form *f)
+{
+    ph_str type = {NULL, 0};
+    curl_mimepart *part = curl_mime_addpart(x->form);
+    bool ok = part && ph_str_copy(f->file_type, &type) == PH_OK &&
+              curl_mime_name(part, "file") == CURLE_OK &&
+              curl_mime_filename(part, f->file_name) == CURLE_OK &&
+              curl_mime_type(part, type.ptr) == CURLE_OK &&
+              curl_mime_data_cb(part, (curl_off_t)x->length, on_read, on_seek, NULL, x) == CURLE_OK;
+    ph_str_free(&type);
+    return ok;
+}
+
+/* see transfer.h */
+int transfers_post(transfers *t, uint32_t id, const transfer_form *f, uint64_t now_ms)
+{
+    ph_str url = {NULL, 0};
+    transfer *x = transfer_new(t, id, f->stall_ms, f->answer_ms, now_ms);
+    if (!x)
+        return PH_ERR_NOMEM;
+    x->from_file = true;
+    x->file = f->file;
+    x->length = f->file->size;
+    x->hash = f->hash;
+    x->hash_alg = f->hash->alg;
+    x->form = x->easy ? curl_mime_init(x->easy) : NULL;
+    bool ok = x->form && ph_str_copy(f->url, &url) == PH_OK;
+    for (size_t i = 0; ok && i < f->field_count; i++)
+        ok = add_field(x, f->fields[i].name, f->fields[i].value);
+    ok = ok && add_file(x, f) && add_header_line(x, "Expect:") && add_header_line(x, "Accept:");
+    if (ok) {
+        set_connection(x, url.ptr);
+        set_answer(x);
+        ok = curl_easy_setopt(x->easy, CURLOPT_MIMEPOST, x->form) == CURLE_OK &&
+             curl_easy_setopt(x->easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER) == CURLE_OK;
+    }
+    ph_str_free(&url);
+    return transfer_begin(t, x, ok);
 }
 
 /* ---- All of them ----------------------------------------------------------------------------- */

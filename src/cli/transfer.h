@@ -23,6 +23,24 @@ void transfers_free(transfers *t);
 /* Start a request; everything in `r` is copied. Errors: PH_ERR_NOMEM. */
 int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms);
 
+/* A form (multipart/form-data) whose last field is a file. */
+typedef struct transfer_form {
+    ph_str url;
+    const ph_header *fields; /* before the file, in this order */
+    size_t field_count;
+    const source *file; /* has to stay until the request has ended */
+    const char *file_name;
+    ph_str file_type;
+    ph_hash *hash; /* digests the file as it is read; begun anew whenever reading is */
+    uint32_t stall_ms, answer_ms;
+} transfer_form;
+
+/*
+ * Start a POST of a form; but for the file and the hash, everything in `f` is copied. What comes
+ * twice does no harm, so libcurl may send it again on a new connection. Errors: PH_ERR_NOMEM.
+ */
+int transfers_post(transfers *t, uint32_t id, const transfer_form *f, uint64_t now_ms);
+
 /* No event of this id will be given. */
 void transfers_cancel(transfers *t, uint32_t id);
 
