@@ -345,7 +345,8 @@ static struct MHD_Daemon *start_daemon(api_http *http, unsigned connections)
     const api_config *config = http->service->config;
     const struct sockaddr *address = (const struct sockaddr *)&config->listen;
     unsigned flags =
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+        /* Not EPOLL: there, quiescing races with the polling threads, and the program is ended. */
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     if (address->sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     struct MHD_OptionItem tls[] = {
