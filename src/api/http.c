@@ -40,7 +40,7 @@ struct api_http {
     struct MHD_Daemon *daemon;
     api_pool *pool;
     api_watch *watch;
-    MHD_socket listener; /* after quiescing it is ours to close */
+    atomic_bool stopping; /* requests that begin now are turned away */
     atomic_uint active;
 };
 
@@ -244,6 +244,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     api_http *http = context;
     exchange *x = *state;
     if (!x) {
+        if (atomic_load(&http->stopping))
+            return MHD_NO;
         *state = x = begin_exchange(http, connection);
         if (!x)
             return MHD_NO;
@@ -345,8 +347,7 @@ static struct MHD_Daemon *start_daemon(api_http *http, unsigned connections)
     const api_config *config = http->service->config;
     const struct sockaddr *address = (const struct sockaddr *)&config->listen;
     unsigned flags =
-        /* Not EPOLL: there, quiescing races with the polling threads, and the program is ended. */
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     if (address->sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     struct MHD_OptionItem tls[] = {
@@ -386,7 +387,6 @@ api_http *api_http_start(const api_service *service)
     if (!http)
         return NULL;
     http->service = service;
-    http->listener = MHD_INVALID_SOCKET;
     http->watch = api_watch_start(service->config->request_seconds);
     http->pool = api_pool_start(WAITING_THREADS, answer_in_pool, http);
     if (http->watch && http->pool)
@@ -413,7 +413,8 @@ uint16_t api_http_port(const api_http *http)
 /* see http.h */
 void api_http_quiesce(api_http *http)
 {
-    http->listener = MHD_quiesce_daemon(http->daemon);
+    /* Not MHD_quiesce_daemon: with epoll it races with the polling threads, and ends the program. */
+    atomic_store(&http->stopping, true);
 }
 
 /* see http.h */
@@ -428,7 +429,5 @@ void api_http_stop(api_http *http)
     api_pool_stop(http->pool); /* first: libmicrohttpd may not end with suspended connections */
     MHD_stop_daemon(http->daemon);
     api_watch_stop(http->watch);
-    if (http->listener != MHD_INVALID_SOCKET)
-        close(http->listener);
     free(http);
 }
