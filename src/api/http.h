@@ -18,7 +18,7 @@ api_http *api_http_start(const api_service *service);
 /* The port that is listened at, also when the configuration says 0. */
 uint16_t api_http_port(const api_http *http);
 
-/* Stop to accept connections; what has begun goes on. */
+/* Turn away requests that begin from now on; what has begun goes on. */
 void api_http_quiesce(api_http *http);
 
 /* How many requests are being answered. */
