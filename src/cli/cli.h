@@ -57,6 +57,12 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
         NULL, 0, NULL, 0              \
     }
 
+/* The name of the option that cli_option gave; NULL when `table` has none. */
+const char *cli_option_name(const struct option *table, int c);
+
+/* Read the option's value as a whole number from `least` to `most`. */
+bool cli_number(uint64_t least, uint64_t most, uint64_t *out);
+
 /* Read bytes with K, M, G or T (or KiB, ...), which are powers of 1024. False for anything else. */
 bool cli_size(const char *text, uint64_t *out);
 

@@ -103,19 +103,6 @@ static const struct option options[] = {
     CLI_HELP_OPTION,
 };
 
-static const char *option_name(int c)
-{
-    const struct option *o = options;
-    while (o->name && o->val != c)
-        o++;
-    return o->name;
-}
-
-static bool read_number(uint64_t least, uint64_t most, uint64_t *out)
-{
-    return ph_str_u64(ph_str_from(optarg), out) && *out >= least && *out <= most;
-}
-
 static bool read_format(format *out)
 {
     static const char *const names[] = {
@@ -135,7 +122,7 @@ static bool take_option(int c, arguments *a)
     a->for_sts = a->for_sts || strchr("dpRne", c) != NULL;
     switch (c) {
     case 'a': a->api = value; return value.len > 0;
-    case 'd': return read_number(900, 43200, &a->duration_s);
+    case 'd': return cli_number(900, 43200, &a->duration_s);
     case 'e': a->sts_endpoint = value; return value.len > 0;
     case 'f': return read_format(&a->format);
     case 'k': a->api_key = value; return true;
@@ -144,8 +131,8 @@ static bool take_option(int c, arguments *a)
     case 'r': a->region = value; return value.len > 0;
     case 'R': a->role_arn = value; return true;
     case 't': a->token = value; return true;
-    case 'T': return read_number(1, 86400, &a->timeout_s);
-    case 'y': return read_number(1, 100, &a->tries);
+    case 'T': return cli_number(1, 86400, &a->timeout_s);
+    case 'y': return cli_number(1, 100, &a->tries);
     case 'h': a->help = true; return true;
     default: return false;
     }
@@ -163,7 +150,7 @@ static int read_options(int argc, char **argv, arguments *out)
             return CLI_USAGE;
         bool secret = c == 't' || c == 'k';
         if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", option_name(c),
+            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(options, c),
                              secret ? "that" : optarg);
     }
     if (out->help)

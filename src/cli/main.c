@@ -119,6 +119,20 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
 }
 
 /* see cli.h */
+const char *cli_option_name(const struct option *table, int c)
+{
+    while (table->name && table->val != c)
+        table++;
+    return table->name;
+}
+
+/* see cli.h */
+bool cli_number(uint64_t least, uint64_t most, uint64_t *out)
+{
+    return ph_str_u64(ph_str_from(optarg), out) && *out >= least && *out <= most;
+}
+
+/* see cli.h */
 bool cli_size(const char *text, uint64_t *out)
 {
     size_t digits = strspn(text, "0123456789");

@@ -98,11 +98,6 @@ static const struct option options[] = {
     CLI_HELP_OPTION,
 };
 
-static bool read_number(uint64_t least, uint64_t most, uint64_t *out)
-{
-    return ph_str_u64(ph_str_from(optarg), out) && *out >= least && *out <= most;
-}
-
 /* One option. False when its value is not what it wants. */
 static bool take_option(int c, arguments *a)
 {
@@ -113,11 +108,11 @@ static bool take_option(int c, arguments *a)
     case 'j': a->json = true; return true;
     case 'k': a->api_key = value; return true;
     case 'm': a->type = value; return value.len > 0 && ph_str_is_utf8(value);
-    case 'n': return read_number(1, MAX_AT_ONCE, &a->at_once);
+    case 'n': return cli_number(1, MAX_AT_ONCE, &a->at_once);
     case 'q': a->quiet = true; return true;
     case 't': a->token = value; return true;
-    case 'T': return read_number(1, 86400, &a->timeout_s);
-    case 'y': return read_number(1, 100, &a->tries);
+    case 'T': return cli_number(1, 86400, &a->timeout_s);
+    case 'y': return cli_number(1, 100, &a->tries);
     case 'h': a->help = true; return true;
     default: return false;
     }
@@ -130,14 +125,10 @@ static int read_options(int argc, char **argv, arguments *out)
                        .at_once = 8,
                        .tries = 6};
     for (int c; !out->help && (c = cli_option(argc, argv, ":h", options)) != -1;) {
-        const struct option *o = options;
         if (c == '?')
             return CLI_USAGE;
-        if (take_option(c, out))
-            continue;
-        while (o->name && o->val != c)
-            o++;
-        return cli_usage(argv[0], "--%s cannot be %s", o->name, optarg);
+        if (!take_option(c, out))
+            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(options, c), optarg);
     }
     if (out->help)
         return CLI_DONE;
