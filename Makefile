@@ -25,7 +25,7 @@ bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy 
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
 # Small where bytes of the file do not pass, fast where they do.
 wasm = $(optimise) -msimd128 -mbulk-memory
-optimise := -Os
+optimise := -Oz -flto
 $B/wasm/core/crc.o: optimise := -O3
 $B/wasm/bearssl/%: optimise := -O3
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
@@ -152,7 +152,7 @@ $B/$1/bearssl/%.o: | $D/build.ok $D/$6.ok
 
 $B/$1/cjson.o: | $D/build.ok $D/$6.ok
 	$$(call show,CC)
-	$$Q mkdir -p $$(@D) && $2 $5 -c $D/cjson/cJSON.c -o $$@
+	$$Q mkdir -p $$(@D) && $2 $5 -Dstrtod=ph_json_number -c $D/cjson/cJSON.c -o $$@
 endef
 $(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))

@@ -10,12 +10,14 @@
 #include "str.h"
 
 #include <cJSON.h>
+#include <float.h>
 #include <string.h>
 
 #define MAX_SIZE ((size_t)1 << 20)
 #define MAX_DEPTH 32
-#define MAX_MEMBERS 256 /* of one object: each name is compared with each */
-#define MAX_NUMBER 63   /* digits and all; cJSON copies a number into 64 bytes */
+#define MAX_MEMBERS 256   /* of one object: each name is compared with each */
+#define MAX_NUMBER 63     /* digits and all; cJSON copies a number into 64 bytes */
+#define MAX_EXPONENT 1000 /* any number is 0 or infinite there */
 
 /* ---- Is it JSON? ------------------------------------------------------------------------------- */
 
@@ -207,6 +209,43 @@ static bool has_distinct_names(const cJSON *object)
         }
     }
     return true;
+}
+
+/* see json.h */
+double ph_json_number(const char *text, char **end)
+{
+    const char *at = text;
+    bool negative = *at == '-', fraction = false;
+    uint64_t digits = 0;
+    int places = 0, exponent = 0;
+    for (at += negative; (*at >= '0' && *at <= '9') || (*at == '.' && !fraction); at++) {
+        if (*at == '.') {
+            fraction = true;
+        } else if (digits < (UINT64_MAX - 9) / 10) {
+            digits = digits * 10 + (uint64_t)(*at - '0');
+            places -= fraction;
+        } else {
+            places += !fraction; /* beyond what a double can tell apart */
+        }
+    }
+    if (*at == 'e' || *at == 'E') {
+        at++;
+        bool small = *at == '-';
+        for (at += *at == '-' || *at == '+'; *at >= '0' && *at <= '9'; at++)
+            exponent = exponent < MAX_EXPONENT ? exponent * 10 + (*at - '0') : MAX_EXPONENT;
+        exponent = small ? -exponent : exponent;
+    }
+    double value = (double)digits, power = 1;
+    exponent += places;
+    for (int n = exponent < 0 ? -exponent : exponent; n > 0 && value > 0 && value <= DBL_MAX; n--) {
+        power *= 10;
+        if (n == 1 || power >= 1e22) { /* the largest power of ten that a double holds exactly */
+            value = exponent < 0 ? value / power : value * power;
+            power = 1;
+        }
+    }
+    *end = (char *)(uintptr_t)at;
+    return negative ? -value : value;
 }
 
 int ph_json_parse(ph_str text, ph_json **out)

@@ -17,6 +17,14 @@ typedef struct ph_json ph_json; /* a value; owned by its document */
  */
 int ph_json_parse(ph_str text, ph_json **out);
 
+/*
+ * What cJSON has in place of strtod (see the Makefile), which follows the locale and, in WebAssembly,
+ * brings 7 KB (gzip) of arithmetic on long doubles. `text` begins with a JSON number; `*end` is behind
+ * it. The nearest double for up to 15 digits and exponents to +-22, which is all that dates and sizes
+ * need; beyond that a few units in the last place are off.
+ */
+double ph_json_number(const char *text, char **end);
+
 /* Wipe all strings of a document (they may be secret) and release it. NULL is allowed. */
 void ph_json_free(ph_json *document);
 

@@ -7,6 +7,8 @@
 #include "core/enc.h"
 #include "core/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +135,40 @@ static void test_numbers(void)
         CHECK_U64(value, cases[i].whole ? cases[i].value : 42);
         ph_json_free(doc);
     }
+}
+
+/* Beside the C library's strtod, in the "C" locale that it has here. */
+static void test_number_reader(void)
+{
+    static const char *const special[] = {"0",      "-0.0",          "0e5",           "1e22",
+                                          "1e-22",  "1e308",         "-1e309",        "4.9e-324",
+                                          "1e-400", "1e99999999999", "0e-99999999999"};
+    uint64_t random = 1;
+    for (size_t i = 0; i < 200000; i++) {
+        char text[64];
+        if (i < COUNT(special)) {
+            snprintf(text, sizeof text, "%s", special[i]);
+        } else {
+            random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            unsigned long long digits = random >> 32 | (random & 1 ? random >> 12 : 0);
+            int exponent = (int)(random >> 20 & 31) - 15; /* the point moves it by up to 5 more */
+            snprintf(text, sizeof text, "%s%llu.%05lluE%+d", random & 2 ? "-" : "",
+                     digits % 10000000000u, digits % 100000, exponent);
+        }
+        char *end, *expected_end;
+        double expected = strtod(text, &expected_end), number = ph_json_number(text, &end);
+        bool far = i < COUNT(special) && i >= 5; /* beyond the exponents that are exact */
+        bool same =
+            number == expected || (far && fabs(number - expected) <= fabs(expected) * 1e-14);
+        if (same && end == expected_end)
+            continue;
+        test_case("number %s", text);
+        CHECK(same && end == expected_end);
+    }
+    test_case("more digits than a double tells apart");
+    char *end;
+    double many = ph_json_number("0.333333333333333333333333333333333333e10", &end);
+    CHECK(fabs(many - 3333333333.3333335) < 1e-5 && *end == '\0');
 }
 
 /* ---- Refusing ---------------------------------------------------------------------------------- */
@@ -432,6 +468,7 @@ int main(void)
 {
     test_read();
     test_numbers();
+    test_number_reader();
     test_accepted();
     test_refused();
     test_mutated();
