@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "core/date.h"
 #include "core/endpoint.h"
 #include "core/retry.h"
 #include "transfer.h"
 
 #define QUIET_MS 30000u
 #define TURN_MS 200
-#define MAX_ANSWER (256u << 10)
+#define MAX_ANSWER (8u << 20) /* a page of 1,000 uploads with the longest keys and ids */
 
 /* Names that services give their answers. */
 static bool is_request_id(ph_str name)
@@ -35,9 +36,13 @@ static int take_answer(transfers *t, const ph_event *e, ask_answer *out)
         return e->err;
     }
     out->status = e->status;
-    for (size_t i = 0; i < e->header_count; i++)
-        if (is_request_id(e->headers[i].name))
-            ph_text_copy(out->request_id, sizeof out->request_id, e->headers[i].value);
+    for (size_t i = 0; i < e->header_count; i++) {
+        ph_header h = e->headers[i];
+        if (is_request_id(h.name))
+            ph_text_copy(out->request_id, sizeof out->request_id, h.value);
+        if (ph_str_equal(h.name, PH_STR("date")) && ph_date_parse(h.value, &out->date_ms) != PH_OK)
+            out->date_ms = 0;
+    }
     ph_buf_str(&out->body, e->body);
     return out->body.err == PH_ERR_TOO_LONG ? PH_ERR_NETWORK : out->body.err;
 }
@@ -47,6 +52,7 @@ static int send_once(transfers *t, uint32_t id, const ph_request *r, ask_answer 
     ph_event e;
     ph_buf_reset(&out->body);
     out->status = 0;
+    out->date_ms = 0;
     out->request_id[0] = out->reason[0] = '\0';
     int err = transfers_start(t, id, r, cli_running_ms());
     if (err != PH_OK)

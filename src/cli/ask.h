@@ -11,6 +11,7 @@
 typedef struct ask_answer {
     int status; /* 0: there was none, and `reason` is what the transport said */
     ph_buf body;
+    uint64_t date_ms;    /* of the service's clock, when it answered; 0: it does not say */
     char request_id[64]; /* as the service named it, or "" */
     char reason[256];
 } ask_answer;

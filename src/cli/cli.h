@@ -28,6 +28,7 @@ int cli_post(int argc, char **argv);
 int cli_creds_command(int argc, char **argv);
 int cli_sign(int argc, char **argv);
 int cli_checksum(int argc, char **argv);
+int cli_uploads(int argc, char **argv);
 
 /* The commands' manuals, on stdout. */
 void cli_put_help(void);
@@ -35,6 +36,7 @@ void cli_post_help(void);
 void cli_creds_help(void);
 void cli_sign_help(void);
 void cli_checksum_help(void);
+void cli_uploads_help(void);
 
 /*
  * Say something on stderr, as one line behind "parthaul: ". Control bytes, which names of files and
@@ -69,6 +71,15 @@ bool cli_size(const char *text, uint64_t *out);
 /* A variable of the environment; absent when it is not set or empty. */
 ph_str cli_env(const char *name);
 
+/*
+ * Split s3://BUCKET/REST, whose rest may be empty. Returns CLI_DONE, or says that it is none and
+ * returns CLI_USAGE.
+ */
+int cli_s3_url(const char *command, const char *text, ph_str *bucket, ph_str *rest);
+
+/* Choose the place of a bucket: what an option said before what the environment says. */
+void cli_place(ph_str region, ph_str endpoint, ph_target *out);
+
 /* The first of AWS_REGION and AWS_DEFAULT_REGION, else us-east-1. */
 ph_str cli_region(void);
 
@@ -82,5 +93,8 @@ uint64_t cli_running_ms(void);
 
 /* Write to stdout; the end of the program tells whether it got there. */
 void cli_print(ph_str text);
+
+/* The same of a text from outside: control bytes are shown as "?". */
+void cli_print_text(ph_str text);
 
 #endif

@@ -22,6 +22,7 @@ static const struct {
     const char *what;
 } commands[] = {
     {"put", cli_put, cli_put_help, "upload a file to S3, verified end to end"},
+    {"uploads", cli_uploads, cli_uploads_help, "list unfinished uploads, and clean them up"},
     {"post", cli_post, cli_post_help, "upload a folder with one signed form"},
     {"creds", cli_creds_command, cli_creds_help, "get temporary credentials, and print them"},
     {"sign", cli_sign, cli_sign_help, "show each stage of a request's signature"},
@@ -70,6 +71,13 @@ void cli_print(ph_str text)
 {
     if (text.len)
         fwrite(text.ptr, 1, text.len, stdout);
+}
+
+/* see cli.h */
+void cli_print_text(ph_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        putchar((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
 }
 
 /* see cli.h */
@@ -180,6 +188,28 @@ bool cli_creds(ph_creds *out)
     return out->access_key_id.len && out->secret_access_key.len;
 }
 
+/* see cli.h */
+int cli_s3_url(const char *command, const char *text, ph_str *bucket, ph_str *rest)
+{
+    *rest = ph_str_from(text);
+    if (!ph_str_starts(*rest, PH_STR("s3://")))
+        return cli_usage(command, "%s is not of the form s3://BUCKET/KEY", text);
+    *rest = ph_str_skip(*rest, 5);
+    *bucket = ph_str_cut(rest, '/');
+    return bucket->len ? CLI_DONE : cli_usage(command, "%s names no bucket", text);
+}
+
+/* see cli.h */
+void cli_place(ph_str region, ph_str endpoint, ph_target *out)
+{
+    out->region = region.len ? region : cli_region();
+    out->endpoint = endpoint.len ? endpoint : cli_env("AWS_ENDPOINT_URL_S3");
+    if (!out->endpoint.len)
+        out->endpoint = cli_env("AWS_ENDPOINT_URL");
+    if (!endpoint.len && (out->accelerate || out->dualstack))
+        out->endpoint = (ph_str){NULL, 0}; /* these are AWS's, whatever the environment says */
+}
+
 static uint64_t read_clock(clockid_t clock)
 {
     struct timespec t;
@@ -232,7 +262,7 @@ static int help(int argc, char **argv)
     }
     size_t i = find_command(argv[1]);
     if (i == COMMANDS || argc > 2)
-        return cli_usage(NULL, "help is for one of put, post, creds, sign, checksum");
+        return cli_usage(NULL, "help is for one of put, uploads, post, creds, sign, checksum");
     commands[i].help();
     return CLI_DONE;
 }

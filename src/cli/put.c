@@ -146,11 +146,6 @@ static const struct option fixed_options[] = {
 
 #define FIXED (sizeof fixed_options / sizeof fixed_options[0])
 
-static bool read_number(uint64_t least, uint64_t most, uint64_t *out)
-{
-    return ph_str_u64(ph_str_from(optarg), out) && *out >= least && *out <= most;
-}
-
 static bool read_checksum(ph_upload_options *o)
 {
     o->alg = ph_alg_by_name(ph_str_from(optarg));
@@ -189,7 +184,7 @@ static bool take_option(int c, arguments *a)
     case 'c': return read_checksum(o);
     case 'C': return read_type(&o->type);
     case 'n':
-        ok = read_number(1, 32, &number);
+        ok = cli_number(1, 32, &number);
         o->concurrency = (uint32_t)number;
         break;
     case 'D': o->target.dualstack = true; break;
@@ -203,10 +198,10 @@ static bool take_option(int c, arguments *a)
     case 'q': a->quiet = true; break;
     case 'r': a->region = ph_str_from(optarg); return a->region.len > 0;
     case 'S': o->payload = PH_PAYLOAD_SIGNED; break;
-    case 'T': return read_number(1, 86400, &a->timeout_s);
+    case 'T': return cli_number(1, 86400, &a->timeout_s);
     case 't': a->token = ph_str_from(optarg); break;
     case 'y':
-        ok = read_number(1, 100, &number);
+        ok = cli_number(1, 100, &number);
         o->tries = (uint32_t)number;
         break;
     case 'V': o->target.addressing = PH_ADDRESSING_VIRTUAL; break;
@@ -217,13 +212,6 @@ static bool take_option(int c, arguments *a)
         o->object.property[c - PROPERTY] = ph_str_from(optarg);
     }
     return ok;
-}
-
-static const char *option_name(const struct option *table, int c)
-{
-    while (table->name && table->val != c)
-        table++;
-    return table->name;
 }
 
 /* Returns CLI_DONE, or the exit code after what was wrong has been said. */
@@ -243,7 +231,7 @@ static int read_options(int argc, char **argv, arguments *out)
         if (c == '?')
             return CLI_USAGE;
         if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", option_name(table, c), optarg);
+            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(table, c), optarg);
     }
     return CLI_DONE;
 }
@@ -260,13 +248,10 @@ static ph_str base_name(const char *path)
 static int read_target(const char *command, const char *file, const char *text, ph_buf *key,
                        ph_target *out)
 {
-    ph_str rest = ph_str_from(text);
-    if (!ph_str_starts(rest, PH_STR("s3://")))
-        return cli_usage(command, "%s is not of the form s3://BUCKET/KEY", text);
-    rest = ph_str_skip(rest, 5);
-    out->bucket = ph_str_cut(&rest, '/');
-    if (!out->bucket.len)
-        return cli_usage(command, "%s names no bucket", text);
+    ph_str rest;
+    int code = cli_s3_url(command, text, &out->bucket, &rest);
+    if (code != CLI_DONE)
+        return code;
     ph_buf_str(key, rest);
     if (!rest.len || ph_str_ends(rest, PH_STR("/")))
         ph_buf_str(key, base_name(file));
@@ -290,17 +275,6 @@ static int check_object(const char *command, const ph_object *object)
         return cli_usage(command, "metadata are names of letters, digits, - _ . and values of "
                                   "printable ASCII, 2 KiB in all");
     return CLI_DONE;
-}
-
-static void choose_place(arguments *a)
-{
-    ph_target *t = &a->upload.target;
-    t->region = a->region.len ? a->region : cli_region();
-    t->endpoint = a->endpoint.len ? a->endpoint : cli_env("AWS_ENDPOINT_URL_S3");
-    if (!t->endpoint.len)
-        t->endpoint = cli_env("AWS_ENDPOINT_URL");
-    if (!a->endpoint.len && (t->accelerate || t->dualstack))
-        t->endpoint = (ph_str){NULL, 0}; /* these are AWS's, whatever the environment says */
 }
 
 static int open_file(const char *command, const char *path, report *r, source *out)
@@ -386,7 +360,7 @@ int cli_put(int argc, char **argv)
         return cli_usage(argv[0], "it wants a file and s3://BUCKET/KEY");
     const char *path = argv[optind];
     ph_buf_init(&key, 64u << 10);
-    choose_place(&a);
+    cli_place(a.region, a.endpoint, &a.upload.target);
     code = read_target(argv[0], path, argv[optind + 1], &key, &a.upload.target);
     if (code == CLI_DONE)
         code = check_object(argv[0], &a.upload.object);

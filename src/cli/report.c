@@ -266,6 +266,18 @@ static void print_failure(const ph_failure *f, const char *reason)
 }
 
 /* see report.h */
+void report_add_failure(ph_buf *b, const ph_failure *f)
+{
+    ph_failure members = *f;
+    members.http_status = 0;
+    if (!ph_str_is_utf8(ph_str_from(f->message))) /* it names a file that is not */
+        ph_text_copy(members.message, sizeof members.message, ph_str_from(ph_err_text(f->err)));
+    ph_json_add_failure(b, &members);
+    if (f->http_status)
+        ph_json_add_int(b, "httpStatus", f->http_status);
+}
+
+/* see report.h */
 int report_failure(report *r, const ph_failure *f, const char *reason)
 {
     clear_line(r);
@@ -273,14 +285,8 @@ int report_failure(report *r, const ph_failure *f, const char *reason)
     print_failure(f, unanswered ? reason : "");
     if (r->json) {
         ph_buf b;
-        ph_failure members = *f;
-        members.http_status = 0;
-        if (!ph_str_is_utf8(ph_str_from(f->message))) /* it names a file that is not */
-            ph_text_copy(members.message, sizeof members.message, ph_str_from(ph_err_text(f->err)));
         open_document(&b, "failed");
-        ph_json_add_failure(&b, &members);
-        if (f->http_status)
-            ph_json_add_int(&b, "httpStatus", f->http_status);
+        report_add_failure(&b, f);
         print_document(&b);
     }
     return cli_exit_of(f->err);

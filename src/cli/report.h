@@ -6,7 +6,7 @@
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
-#include "parthaul.h"
+#include "core/buf.h"
 
 typedef struct report {
     bool json;
@@ -42,6 +42,9 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
 /* The end, on stdout and, for a failure, on stderr. They return the exit code. */
 int report_receipt(report *r, const ph_receipt *receipt);
 int report_failure(report *r, const ph_failure *f, const char *reason);
+
+/* The members of a failure, as in --json, into an object that is open. */
+void report_add_failure(ph_buf *b, const ph_failure *f);
 
 /* A failure before there was an upload. `what` may be NULL: the code's own sentence. */
 int report_error(report *r, int err, const char *what);

@@ -479,6 +479,7 @@ static int control_succeeded(ph_upload *u, ph_operation op, const ph_reply *repl
     case PH_OP_COMPLETE: return completed(u, reply);
     case PH_OP_HEAD: return checked(u, reply);
     case PH_OP_ABORT: ph_upload_enter(u, PH_STATE_FAILED); return PH_OK;
+    case PH_OP_LIST_UPLOADS:
     case PH_OP_NONE:
     case PH_OP_PUT_OBJECT:
     case PH_OP_UPLOAD_PART: break;

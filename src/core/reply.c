@@ -344,6 +344,7 @@ static const char *result_root(ph_operation op)
     case PH_OP_CREATE: return "InitiateMultipartUploadResult";
     case PH_OP_COMPLETE: return "CompleteMultipartUploadResult";
     case PH_OP_LIST_PARTS: return "ListPartsResult";
+    case PH_OP_LIST_UPLOADS: return "ListMultipartUploadsResult";
     case PH_OP_NONE:
     case PH_OP_PUT_OBJECT:
     case PH_OP_UPLOAD_PART:

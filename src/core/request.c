@@ -24,6 +24,7 @@ static const struct {
     [PH_OP_COMPLETE] = {"CompleteMultipartUpload", PH_METHOD_POST},
     [PH_OP_ABORT] = {"AbortMultipartUpload", PH_METHOD_DELETE},
     [PH_OP_LIST_PARTS] = {"ListParts", PH_METHOD_GET},
+    [PH_OP_LIST_UPLOADS] = {"ListMultipartUploads", PH_METHOD_GET},
     [PH_OP_HEAD] = {"HeadObject", PH_METHOD_HEAD},
 };
 
@@ -202,7 +203,8 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
     case PH_OP_HEAD: add_header(b, PH_STR("x-amz-checksum-mode"), PH_STR("ENABLED")); break;
     case PH_OP_NONE:
     case PH_OP_ABORT:
-    case PH_OP_LIST_PARTS: break;
+    case PH_OP_LIST_PARTS:
+    case PH_OP_LIST_UPLOADS: break;
     }
     if (in->object->property[PH_PROP_BUCKET_OWNER].len)
         add_header(b, ph_str_from(properties[PH_PROP_BUCKET_OWNER].header),
@@ -216,13 +218,34 @@ static void add_number(ph_buf *b, const char *name, uint32_t number)
     ph_buf_char(b, '&');
 }
 
+static void add_query(ph_buf *b, const char *name, ph_str value)
+{
+    if (!value.len)
+        return;
+    ph_buf_cstr(b, name);
+    ph_enc_percent(b, value, false);
+}
+
+static void add_uploads_url(const ph_call *in, ph_buf *b)
+{
+    ph_buf_cstr(b, "?uploads=&max-uploads=1000"); /* S3's page; SeaweedFS would send more */
+    add_query(b, "&prefix=", in->key_prefix);
+    add_query(b, "&key-marker=", in->key_marker);
+    add_query(b, "&upload-id-marker=", in->upload_id);
+}
+
 static void add_url(const ph_call *in, ph_buf *b)
 {
     ph_buf_str(b, in->endpoint->base);
+    if (in->op == PH_OP_LIST_UPLOADS) {
+        add_uploads_url(in, b);
+        return;
+    }
     ph_enc_percent(b, in->key, true);
     switch (in->op) {
     case PH_OP_CREATE: ph_buf_cstr(b, "?uploads="); return;
     case PH_OP_NONE:
+    case PH_OP_LIST_UPLOADS:
     case PH_OP_PUT_OBJECT:
     case PH_OP_HEAD: return; /* of the object: an upload id would make another operation of it */
     case PH_OP_UPLOAD_PART:

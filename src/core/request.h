@@ -16,6 +16,7 @@ typedef enum ph_operation {
     PH_OP_COMPLETE,
     PH_OP_ABORT,
     PH_OP_LIST_PARTS,
+    PH_OP_LIST_UPLOADS, /* of the bucket: see unfinished.h */
     PH_OP_HEAD,
 } ph_operation;
 
@@ -27,8 +28,10 @@ typedef struct ph_call {
     ph_operation op;
     const ph_endpoint *endpoint;
     ph_str key;
-    const ph_object *object; /* always: the bucket's owner goes with every request */
-    ph_str upload_id;
+    const ph_object *object;      /* always: the bucket's owner goes with every request */
+    ph_str upload_id;             /* LIST_UPLOADS: behind which to begin, beside key_marker */
+    ph_str key_prefix;            /* LIST_UPLOADS */
+    ph_str key_marker;            /* LIST_UPLOADS: absent for the first page */
     uint32_t part_number;         /* UPLOAD_PART */
     uint32_t part_number_marker;  /* LIST_PARTS: 0 for the first page */
     ph_alg alg;                   /* PUT_OBJECT, CREATE, UPLOAD_PART, COMPLETE */

@@ -49,7 +49,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
             step = script.pop(0) if len(script) > 1 else script[0]
         step(self)
 
-    do_GET = do_POST = handle_one
+    do_GET = do_POST = do_DELETE = handle_one
 
     def reply(self, status, body=b"", **headers):
         with contextlib.suppress(OSError):

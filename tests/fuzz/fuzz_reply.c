@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/reply.h"
+#include "core/unfinished.h"
 
 #define MAX_HEADERS 16
 
@@ -65,6 +66,20 @@ static void check_reply(ph_operation op, ph_alg alg, const ph_reply *r)
     }
 }
 
+/* Whoever lists uploads reads the body once more. */
+static void check_uploads(ph_str body)
+{
+    ph_unfinished_page p;
+    if (ph_unfinished_read(body, &p) != PH_OK)
+        return;
+    MUST(p.count <= PH_UNFINISHED_MAX);
+    MUST(!p.truncated || p.key_marker.len || p.upload_id_marker.len);
+    for (size_t i = 0; i < p.count; i++)
+        MUST(p.uploads[i].key.len && p.uploads[i].upload_id.len &&
+             ph_str_is_utf8(p.uploads[i].key) && ph_str_is_utf8(p.uploads[i].upload_id));
+    ph_unfinished_clear(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     ph_str rest = {(const char *)data, size};
@@ -86,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ph_reply r;
     MUST(ph_reply_read(op, alg, &e, &r) == PH_OK);
     check_reply(op, alg, &r);
+    if (op == PH_OP_LIST_UPLOADS && r.err == PH_OK)
+        check_uploads(e.body);
     ph_reply_clear(&r);
     return 0;
 }

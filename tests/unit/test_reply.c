@@ -29,13 +29,14 @@
 #define FAILED(inner) XML "<Error>" inner "</Error>"
 #define HTML "<!DOCTYPE html><html><head><title>502</title></head><body>no</body></html>"
 
-static const ph_operation operations[] = {PH_OP_PUT_OBJECT, PH_OP_CREATE,     PH_OP_UPLOAD_PART,
-                                          PH_OP_COMPLETE,   PH_OP_LIST_PARTS, PH_OP_HEAD,
-                                          PH_OP_ABORT};
+static const ph_operation operations[] = {PH_OP_PUT_OBJECT, PH_OP_CREATE,      PH_OP_UPLOAD_PART,
+                                          PH_OP_COMPLETE,   PH_OP_LIST_PARTS,  PH_OP_HEAD,
+                                          PH_OP_ABORT,      PH_OP_LIST_UPLOADS};
 
 static bool has_result(ph_operation op)
 {
-    return op == PH_OP_CREATE || op == PH_OP_COMPLETE || op == PH_OP_LIST_PARTS;
+    return op == PH_OP_CREATE || op == PH_OP_COMPLETE || op == PH_OP_LIST_PARTS ||
+           op == PH_OP_LIST_UPLOADS;
 }
 
 static void read_with(ph_operation op, ph_alg alg, int status, const ph_header *headers,

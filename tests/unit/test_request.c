@@ -172,6 +172,8 @@ static ph_call full_call(ph_operation op, const ph_object *object)
                      .key = PH_STR("a b/\xc3\xbc+%.mp4"),
                      .object = object,
                      .upload_id = PH_STR("U+/=&?#"),
+                     .key_prefix = PH_STR("p /"),
+                     .key_marker = PH_STR("m&"),
                      .part_number = 10000,
                      .part_number_marker = 9999,
                      .alg = PH_ALG_CRC64NVME,
@@ -219,6 +221,12 @@ static void test_full(void)
     check_request("ListParts", &call,
                   "GET " URL "?max-parts=1000&part-number-marker=9999&" UPLOAD_ID
                   "\n" OWNER SIGNED(EMPTY) TOKEN);
+    call = full_call(PH_OP_LIST_UPLOADS, &object);
+    call.text = (ph_str){NULL, 0};
+    check_request("ListMultipartUploads", &call,
+                  "GET https://films.s3.eu-west-1.amazonaws.com/?uploads=&max-uploads=1000"
+                  "&prefix=p%20%2F&key-marker=m%26&upload-id-marker=U%2B%2F%3D%26%3F%23"
+                  "\n" OWNER SIGNED(EMPTY) TOKEN);
     call = full_call(PH_OP_HEAD, &object);
     call.text = (ph_str){NULL, 0};
     check_request("HeadObject", &call,
@@ -239,6 +247,9 @@ static void test_bare(void)
                   "PUT " LOCAL "\nif-none-match: *\n" SIGNED("UNSIGNED-PAYLOAD"));
     call.op = PH_OP_CREATE;
     check_request("CreateMultipartUpload, bare", &call, "POST " LOCAL "?uploads=\n" SIGNED(EMPTY));
+    call.op = PH_OP_LIST_UPLOADS;
+    check_request("ListMultipartUploads, bare", &call,
+                  "GET http://127.0.0.1:8333/films/?uploads=&max-uploads=1000\n" SIGNED(EMPTY));
     call.op = PH_OP_HEAD;
     check_request("HeadObject, bare", &call,
                   "HEAD " LOCAL "\nx-amz-checksum-mode: ENABLED\n" SIGNED(EMPTY));
