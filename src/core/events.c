@@ -73,7 +73,8 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
 {
     if (a->creds_serial != u->creds_serial || u->creds_refused)
         return AGAIN_NOW; /* newer ones are there, or on their way */
-    if (++u->refusals > MAX_REFUSALS)
+    /* Tokens end, also new ones; but who grants unknown ones twice, grants them for another S3. */
+    if (++u->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : MAX_REFUSALS))
         return GIVE_UP;
     u->creds_refused = true;
     u->ask.tries = u->ask.id != 0; /* what was tried to renew them early does not count */
@@ -194,6 +195,7 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
 /* Something worked: S3 knows these credentials and bears this load. */
 static void note_success(ph_upload *u)
 {
+    u->heard = true;
     u->refusals = 0;
     u->clock_fixes = 0;
     if (u->limit < u->options.concurrency)
@@ -253,6 +255,19 @@ static uint32_t blamed_part(const ph_upload *u, const ph_slot *slot)
     return u->single ? 0 : slot->part_number;
 }
 
+/* A page instead of S3's words means nothing once S3 was heard: a portal or a proxy came between. */
+static int err_of(const ph_upload *u, const ph_reply *reply)
+{
+    bool final = ph_err_retry(reply->err) == PH_RETRY_NEVER;
+    return reply->foreign && u->heard && final ? PH_ERR_NOT_S3 : reply->err;
+}
+
+/* S3's lifecycle or somebody gave the parts away: one new upload is worth a try. */
+static bool is_worth_a_restart(const ph_upload *u, int err)
+{
+    return !u->single && !u->restarted && err == PH_ERR_NO_SUCH_UPLOAD;
+}
+
 /* S3 got other bytes: read them again, since memory, disk or the way there may be bad. */
 static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
 {
@@ -270,8 +285,16 @@ static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
     return AGAIN_NOW;
 }
 
+/* Say in the failure what the code alone does not. */
+static void explain(ph_upload *u, const char *text)
+{
+    ph_text_copy(u->failure.message, sizeof u->failure.message, ph_str_from(text));
+}
+
 static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, const ph_reply *reply)
 {
+    if (is_worth_a_restart(u, err))
+        return ph_upload_restart(u, err);
     uint32_t tries = slot->attempt.tries;
     verdict v =
         ph_err_retry(err) == PH_RETRY_RESTART_PART
@@ -282,11 +305,23 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
     case AGAIN_LATER: ph_upload_set_part(u, slot, PH_PART_BACKOFF); break;
     case GIVE_UP:
         ph_upload_fail(u, err, part_operation(u), blamed_part(u, slot), tries, reply);
+        if (err == PH_ERR_BAD_DIGEST)
+            explain(u,
+                    "S3 got other bytes each time, though the file gave the same: this machine's "
+                    "memory or something on the way changes them");
         break;
     case NO_MEMORY: return PH_ERR_NOMEM;
     }
     slot->sent = 0;
     return PH_OK;
+}
+
+/* Ask S3 which parts it has, and how it calls them. */
+static void enter_listing(ph_upload *u)
+{
+    u->list_marker = 0;
+    ph_buf_reset(&u->document);
+    ph_upload_enter(u, PH_STATE_LISTING);
 }
 
 /* All parts are stored: what comes next. */
@@ -296,8 +331,7 @@ static void parts_done(ph_upload *u)
         return;
     if (u->ledger.without_etag) {
         warn_hidden_etag(u);
-        u->list_marker = 0;
-        ph_upload_enter(u, PH_STATE_LISTING);
+        enter_listing(u);
     } else {
         ph_upload_enter(u, PH_STATE_COMPLETING);
     }
@@ -370,7 +404,7 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
             ph_upload_enter(u, PH_STATE_CHECKING);
         }
     } else {
-        err = part_failed(u, now_ms, slot, reply.err, &reply);
+        err = part_failed(u, now_ms, slot, err_of(u, &reply), &reply);
     }
     ph_reply_clear(&reply);
     return err;
@@ -388,6 +422,9 @@ static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
         /* It was read again because S3 got other bytes, and gave other bytes here too. */
         ph_upload_fail(u, PH_ERR_FILE_CHANGED, PH_OP_NONE, slot->part_number, slot->attempt.tries,
                        NULL);
+        explain(u,
+                "a part was read again and had other bytes: the file changed, or its disk or this "
+                "machine's memory fails");
         return PH_OK;
     }
     slot->digest = *d;
@@ -410,19 +447,34 @@ static int created(ph_upload *u, const ph_reply *reply)
 
 static int listed(ph_upload *u, const ph_reply *reply)
 {
-    int err = PH_OK;
-    for (size_t i = 0; err == PH_OK && i < reply->listed_count; i++)
-        err = ph_ledger_learn(&u->ledger, &reply->listed[i]);
-    if (err == PH_ERR_NOMEM)
-        return err;
+    for (size_t i = 0; i < reply->listed_count; i++) {
+        int err = ph_ledger_learn(&u->ledger, &reply->listed[i]);
+        if (err == PH_ERR_NOMEM)
+            return err;
+        if (err == PH_OK)
+            ph_ledger_mark(&u->ledger, &reply->listed[i]);
+    }
     u->control = (ph_attempt){0};
-    bool more = reply->truncated && reply->next_marker > u->list_marker;
-    if (err == PH_OK && more)
+    if (reply->truncated && reply->next_marker > u->list_marker) {
         u->list_marker = reply->next_marker;
-    else if (err == PH_OK && u->ledger.without_etag == 0)
-        ph_upload_enter(u, PH_STATE_COMPLETING);
-    else
+        return PH_OK;
+    }
+    bool refused = u->doubt == PH_ERR_INVALID_PART;
+    uint32_t missing = ph_ledger_drop_unlisted(&u->ledger, refused);
+    u->doubt = PH_OK;
+    if (missing && !u->inquired) {
+        u->inquired = true;
+        u->next_part = 1;
+        u->retries += missing;
+        ph_upload_enter(u, PH_STATE_SENDING);
+        ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                       .err = PH_ERR_INVALID_PART,
+                                       .message = ph_err_text(PH_ERR_INVALID_PART)});
+    } else if (missing || refused) {
         ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
+    } else {
+        ph_upload_enter(u, PH_STATE_COMPLETING);
+    }
     return PH_OK;
 }
 
@@ -505,11 +557,20 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
     ph_attempt *a = &u->control;
     bool lost = a->maybe_done;
     uint32_t tries = a->tries;
-    if (op == PH_OP_COMPLETE && lost && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_EXISTS)) {
+    /* Some proxies and browsers send a request twice: NoSuchUpload may be our own Complete's doing. */
+    if (op == PH_OP_COMPLETE && (err == PH_ERR_NO_SUCH_UPLOAD || (lost && err == PH_ERR_EXISTS))) {
         u->doubt = err;
         ph_upload_enter(u, PH_STATE_CHECKING);
         return PH_OK;
     }
+    if (op == PH_OP_COMPLETE && err == PH_ERR_INVALID_PART && !u->inquired) {
+        u->doubt = err;
+        enter_listing(u);
+        return PH_OK;
+    }
+    bool no_object = op == PH_OP_HEAD && err == PH_ERR_NOT_FOUND;
+    if ((op == PH_OP_LIST_PARTS || no_object) && is_worth_a_restart(u, no_object ? u->doubt : err))
+        return ph_upload_restart(u, PH_ERR_NO_SUCH_UPLOAD);
     bool abort = op == PH_OP_ABORT;
     bool again = !abort || is_worth_another_abort(u, err);
     verdict v = again ? decide(u, now_ms, err, abort ? ABORT_TRIES : u->options.tries, a, 0, reply)
@@ -544,7 +605,7 @@ static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
     } else if (reply.err == PH_OK) {
         err = control_succeeded(u, op, &reply);
     } else {
-        err = control_failed(u, now_ms, op, reply.err, &reply);
+        err = control_failed(u, now_ms, op, err_of(u, &reply), &reply);
     }
     ph_reply_clear(&reply);
     return err;

@@ -94,6 +94,34 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed)
 }
 
 /* see part.h */
+void ph_ledger_mark(ph_ledger *l, const ph_listed *listed)
+{
+    uint32_t n = listed->part_number;
+    if (n >= 1 && n <= l->plan.part_count && listed->size == ph_ledger_length(l, n))
+        l->parts[n - 1].listed = ph_str_equal(l->parts[n - 1].etag, listed->etag);
+}
+
+/* see part.h */
+uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all)
+{
+    uint32_t dropped = 0;
+    for (uint32_t n = 1; n <= l->plan.part_count; n++) {
+        ph_part *p = &l->parts[n - 1];
+        if (p->stored && !p->listed && (all || !p->etag.len)) {
+            l->stored--;
+            l->without_etag -= !p->etag.len;
+            l->unconfirmed -= !p->confirmed;
+            l->stored_bytes -= ph_ledger_length(l, n);
+            ph_str_free(&p->etag);
+            *p = (ph_part){0};
+            dropped++;
+        }
+        p->listed = false;
+    }
+    return dropped;
+}
+
+/* see part.h */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w)
 {
     ph_whole_init(w, l->alg, type);

@@ -14,6 +14,7 @@ typedef struct ph_part {
     uint8_t digest[PH_DIGEST_MAX];
     bool stored;
     bool confirmed; /* the server stated the checksum that was sent (or the MD5 as its ETag) */
+    bool listed;    /* ListParts named it as it was stored; see ph_ledger_drop_unlisted */
 } ph_part;
 
 typedef struct ph_ledger {
@@ -46,6 +47,15 @@ int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_di
  * left alone. Errors: PH_ERR_INVALID_PART when S3 has another size or checksum, PH_ERR_NOMEM.
  */
 int ph_ledger_learn(ph_ledger *l, const ph_listed *listed);
+
+/* Note that ListParts named a part: with our size and ETag, or it is as if it did not. */
+void ph_ledger_mark(ph_ledger *l, const ph_listed *listed);
+
+/*
+ * Forget the stored parts that were not marked since the last call, `all` of them or those whose
+ * ETag is not known, so that they are sent again; how many they were. All marks are taken back.
+ */
+uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all);
 
 /* The object's checksum, of all parts in order; `w` is initialised here. */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w);

@@ -15,7 +15,8 @@
 #include "str.h"
 #include "xml.h"
 
-#define MAX_ETAG 256       /* 10,000 of them fit into PH_DOCUMENT_MAX */
+#define MAX_ETAG 256 /* 10,000 of them fit into PH_DOCUMENT_MAX */
+#define MAX_RETRY_AFTER_S 300u
 #define MAX_UPLOAD_ID 2048 /* fits into a URL when each byte has to be encoded */
 
 static const struct {
@@ -37,10 +38,12 @@ static const struct {
     {"InternalError", PH_ERR_SERVER_ERROR},
     {"InternalFailure", PH_ERR_SERVER_ERROR},
     {"InvalidAccessKeyId", PH_ERR_INVALID_TOKEN},
+    {"InvalidDigest", PH_ERR_BAD_DIGEST}, /* a Content-MD5 that is none: it broke on the way */
     {"InvalidPart", PH_ERR_INVALID_PART},
     {"InvalidPartOrder", PH_ERR_INVALID_PART},
     {"InvalidToken", PH_ERR_INVALID_TOKEN},
     {"InvalidTokenId", PH_ERR_INVALID_TOKEN}, /* MinIO */
+    {"KMS.ThrottlingException", PH_ERR_SLOW_DOWN},
     {"NoSuchBucket", PH_ERR_NO_SUCH_BUCKET},
     {"NoSuchKey", PH_ERR_NOT_FOUND},
     {"NoSuchUpload", PH_ERR_NO_SUCH_UPLOAD},
@@ -48,13 +51,18 @@ static const struct {
     {"OperationAborted", PH_ERR_SERVER_ERROR},
     {"PermanentRedirect", PH_ERR_REDIRECT},
     {"PreconditionFailed", PH_ERR_EXISTS},
+    {"PriorRequestNotComplete", PH_ERR_SLOW_DOWN},
     {"RequestLimitExceeded", PH_ERR_SLOW_DOWN},
     {"RequestTimeTooSkewed", PH_ERR_CLOCK_SKEW},
+    {"RequestThrottled", PH_ERR_SLOW_DOWN},
+    {"RequestThrottledException", PH_ERR_SLOW_DOWN},
     {"RequestTimeout", PH_ERR_REQUEST_TIMEOUT},
+    {"RequestTimeoutException", PH_ERR_REQUEST_TIMEOUT},
     {"ServiceUnavailable", PH_ERR_SLOW_DOWN},
     {"SignatureDoesNotMatch", PH_ERR_BAD_SIGNATURE},
     {"SlowDown", PH_ERR_SLOW_DOWN},
     {"TemporaryRedirect", PH_ERR_REDIRECT},
+    {"ThrottledException", PH_ERR_SLOW_DOWN},
     {"Throttling", PH_ERR_SLOW_DOWN},
     {"ThrottlingException", PH_ERR_SLOW_DOWN},
     {"TokenRefreshRequired", PH_ERR_EXPIRED_TOKEN},
@@ -150,7 +158,10 @@ static void read_headers(ph_alg alg, const ph_event *answer, ph_reply *r)
     r->has_size = ph_str_u64(find(answer, "content-length"), &r->size);
     uint64_t wait;
     if (ph_str_u64(find(answer, "retry-after"), &wait))
-        r->retry_after_ms = (uint32_t)(wait > 300 ? 300 : wait) * 1000;
+        r->retry_after_ms = (uint32_t)(wait > MAX_RETRY_AFTER_S ? MAX_RETRY_AFTER_S : wait) * 1000;
+    if (ph_str_u64(find(answer, "x-amz-retry-after"), &wait)) /* AWS's own, in milliseconds */
+        r->retry_after_ms =
+            (uint32_t)(wait > MAX_RETRY_AFTER_S * 1000 ? MAX_RETRY_AFTER_S * 1000 : wait);
 }
 
 /* ---- Bodies ---------------------------------------------------------------------------------- */
@@ -329,6 +340,8 @@ static void read_failure(const ph_event *answer, ph_reply *r)
     r->err = err_of_code(r->s3_code);
     if (r->err == PH_OK)
         r->err = err_of_status(r->status);
+    r->foreign = err != PH_OK && !r->request_id[0] && !r->region[0] &&
+                 (ph_str_trim(answer->body).len || r->err == PH_ERR_REDIRECT);
     if (r->err == PH_ERR_ACCESS_DENIED && strstr(r->message, "Request has expired"))
         r->err = PH_ERR_EXPIRED_TOKEN; /* a presigned URL that ended */
     if (r->region[0] && strcmp(r->s3_code, "AuthorizationHeaderMalformed") == 0)

@@ -19,6 +19,7 @@ typedef struct ph_listed {
 typedef struct ph_reply {
     int err; /* PH_OK: the operation succeeded, whatever its status pretended */
     int status;
+    bool foreign;     /* a refusal in which nothing is S3's: of a proxy, a portal, another server */
     char s3_code[64]; /* these five are empty when the answer does not say */
     char message[256];
     char request_id[64];

@@ -204,6 +204,30 @@ int ph_upload_begin(ph_upload *u)
     return PH_OK;
 }
 
+/* see upload.h */
+int ph_upload_restart(ph_upload *u, int err)
+{
+    ph_ledger fresh;
+    int failed = ph_ledger_init(&fresh, &u->ledger.plan, u->options.alg);
+    if (failed != PH_OK)
+        return failed;
+    ph_upload_cancel_parts(u);
+    memset(u->slots, 0, sizeof u->slots);
+    ph_ledger_clear(&u->ledger);
+    u->ledger = fresh;
+    ph_str_free(&u->upload_id);
+    ph_buf_reset(&u->document);
+    u->next_part = 1;
+    u->restarted = true;
+    u->inquired = false;
+    u->retries++;
+    ph_upload_enter(u, PH_STATE_CREATING);
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                   .err = err,
+                                   .message = "the upload is gone: all parts are sent again"});
+    return PH_OK;
+}
+
 /* ---- Small questions --------------------------------------------------------------------------- */
 
 /* see upload.h */
@@ -339,7 +363,8 @@ void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_n
                         uint32_t tries, const ph_reply *reply)
 {
     *f = (ph_failure){.err = err, .part_number = part_number, .tries = tries};
-    f->retryable = ph_err_retry(err) != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN;
+    f->retryable =
+        ph_err_retry(err) != PH_RETRY_NEVER || err == PH_ERR_SIGN_IN || err == PH_ERR_CONFLICT;
     ph_text_copy(f->operation, sizeof f->operation, ph_str_from(ph_operation_name(op)));
     ph_text_copy(f->message, sizeof f->message, ph_str_from(ph_err_text(err)));
     if (reply) {
@@ -619,6 +644,8 @@ static ph_slot *lowest(ph_upload *u, ph_part_state state)
 /* Put the next part of the file into a free slot, hashed already where that is known. */
 static bool open_slot(ph_upload *u)
 {
+    while (u->next_part <= u->ledger.plan.part_count && u->ledger.parts[u->next_part - 1].stored)
+        u->next_part++;
     if (u->next_part > u->ledger.plan.part_count || used_slots(u) >= limit_now(u) + PH_HASH_AHEAD)
         return false;
     ph_slot *slot = NULL;

@@ -67,6 +67,7 @@ struct ph_upload {
     uint32_t clock_serial;
     uint32_t clock_fixes; /* asked for by S3 */
     bool region_fixed;
+    bool heard; /* S3 itself said yes to something: a page in its place is not its word */
     bool warned_etag;
     double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
 
@@ -78,7 +79,9 @@ struct ph_upload {
     ph_slot slots[PH_SLOTS];
     ph_attempt control; /* the request that the state stands for */
     uint32_t list_marker;
-    int doubt; /* CHECKING: what S3 said when an earlier answer was lost */
+    bool inquired;  /* ListParts was asked once which parts are missing ... */
+    bool restarted; /* ... and once all parts were sent again, under a new upload id */
+    int doubt;      /* CHECKING, LISTING: what S3 said that led there */
     ph_str upload_id;
     ph_buf document;
     ph_digest whole;
@@ -144,6 +147,12 @@ void ph_upload_plan_renewal(ph_upload *u, uint64_t now_ms);
 
 /* Begin the work once credentials are there. Errors: those of ph_endpoint_make and NOMEM. */
 int ph_upload_begin(ph_upload *u);
+
+/*
+ * Begin again under a new upload id: the old one is gone, and its parts with it. `err` is what S3
+ * said of it. Errors: NOMEM; then nothing was changed.
+ */
+int ph_upload_restart(ph_upload *u, int err);
 
 /* Find the endpoint anew, for a region that was learned. The old one is the caller's to clear. */
 int ph_upload_locate(ph_upload *u);

@@ -55,6 +55,8 @@ export function parse(path, text) {
         if (/^new\b/.test(line)) {
             dialogues.push({ at, title: title ?? path, rows, text: line.slice(4), lines: [] });
             [title, rows] = [undefined, []];
+        } else if (dialogue && line.startsWith('* ')) {
+            (dialogue.table ??= []).push({ at, words: line.slice(2).match(/"[^"]*"|\S+/g) });
         } else if (!dialogue || !/^[><@=] /.test(line)) {
             throw new Mismatch(`${at}: no line of a transcript: ${line}`);
         } else if (/^[><] {3}/.test(line)) {
@@ -63,7 +65,24 @@ export function parse(path, text) {
             dialogue.lines.push({ at, mark: line[0], text: line.slice(2).trim(), more: [] });
         }
     }
-    return dialogues;
+    return dialogues.flatMap((dialogue) => (dialogue.table ? rowsOf(dialogue) : dialogue));
+}
+
+/** A dialogue with a table is played for each row of it, with its words in the place of $1, $2 ... */
+function rowsOf({ table, ...dialogue }) {
+    return table.map(({ at, words }) => {
+        const fill = (text) => text.replace(/\$(\d)/g, (_, n) => words[n - 1].replaceAll('"', ''));
+        return {
+            ...dialogue,
+            at,
+            title: `${dialogue.title} (${words.join(' ')})`,
+            lines: dialogue.lines.map((line) => ({
+                ...line,
+                text: fill(line.text),
+                more: line.more.map(fill),
+            })),
+        };
+    });
 }
 
 // ---- Playing ----------------------------------------------------------------------------------

@@ -185,6 +185,42 @@ static void test_learn(void)
     ph_ledger_clear(&l);
 }
 
+static void test_drop(void)
+{
+    ph_ledger l;
+    init(&l, SIZE, PART_SIZE, PH_ALG_NONE);
+    CHECK_INT(ph_ledger_store(&l, 1, PH_STR("one"), &no_digest, false), PH_OK);
+    CHECK_INT(ph_ledger_store(&l, 2, absent, &no_digest, false), PH_OK);
+    CHECK_INT(ph_ledger_store(&l, 3, PH_STR("three"), &no_digest, true), PH_OK);
+
+    test_case("marks: of no part of ours, of another size, of another ETag");
+    const ph_listed others[] = {listed(0, 10, "three"), listed(4, 10, "three"),
+                                listed(3, 11, "three"), listed(1, PART_SIZE, "other"),
+                                listed(1, PART_SIZE, "")};
+    for (size_t i = 0; i < COUNT(others); i++)
+        ph_ledger_mark(&l, &others[i]);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(!l.parts[i].listed);
+
+    test_case("drop what has no ETag");
+    CHECK_U64(ph_ledger_drop_unlisted(&l, false), 1);
+    check_counts(&l, 2, 0, 1, PART_SIZE + 10);
+    CHECK(!l.parts[1].stored);
+
+    test_case("drop what is not marked");
+    ph_listed three = listed(3, 10, "three");
+    ph_ledger_mark(&l, &three);
+    CHECK_U64(ph_ledger_drop_unlisted(&l, true), 1);
+    check_counts(&l, 1, 0, 0, 10);
+
+    test_case("the marks are gone");
+    CHECK_U64(ph_ledger_drop_unlisted(&l, true), 1);
+    check_counts(&l, 0, 0, 0, 0);
+    CHECK_INT(ph_ledger_store(&l, 1, PH_STR("again"), &no_digest, true), PH_OK);
+    CHECK_STR(l.parts[0].etag, "again");
+    ph_ledger_clear(&l);
+}
+
 /* ---- Checksums and ETags ------------------------------------------------------------------------ */
 
 static ph_digest digest_of(ph_alg alg, uint64_t len)
@@ -452,6 +488,7 @@ int main(void)
     test_places();
     test_store();
     test_learn();
+    test_drop();
     test_whole();
     test_etag();
     test_document();
