@@ -17,6 +17,8 @@
  *         case PH_ACTION_HASH:        start digesting a.hash under the id a.id; go on
  *         case PH_ACTION_CREDENTIALS: ask for credentials under the id a.id; go on
  *         case PH_ACTION_NOTICE:      show a.notice; go on
+ *         case PH_ACTION_SAVE:        keep a.snapshot; then go on
+ *         case PH_ACTION_FORGET:      remove what was kept; go on
  *         case PH_ACTION_WAIT:        until a.until_ms, or until anything that was started ends
  *         case PH_ACTION_DONE:        print a.receipt; the upload is over
  *         case PH_ACTION_FAILED:      print a.failure; the upload is over
@@ -86,6 +88,7 @@ typedef struct ph_failure {
     uint32_t part_number; /* 1..10,000, or 0 when no part is to blame */
     uint32_t tries;       /* how often the decisive request was sent */
     bool retryable;       /* the same upload may well succeed later */
+    bool resumable;       /* nothing was aborted: it can go on from the last snapshot */
     char operation[32];   /* S3's name, as "UploadPart", or "" */
     char s3_code[64];     /* S3's <Code>, or "" */
     char request_id[64];
@@ -233,6 +236,11 @@ typedef struct ph_upload_options {
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */
     uint64_t seed;          /* of the jitter; any number */
+    bool keep;              /* the host keeps snapshots: a failure that may pass aborts nothing */
+    ph_str snapshot;        /* of PH_ACTION_SAVE: go on with that upload. Target, object, part_size,
+                               alg, type and payload come from it, `size` must be the same, and S3's
+                               parts are compared with the file before they count. Absent: a new
+                               upload */
 } ph_upload_options;
 
 typedef enum ph_method {
@@ -289,6 +297,7 @@ typedef enum ph_state {
     PH_STATE_CREATING,   /* CreateMultipartUpload */
     PH_STATE_SENDING,    /* PutObject or UploadPart */
     PH_STATE_LISTING,    /* ListParts: S3 is asked what it has */
+    PH_STATE_VERIFYING,  /* what S3 has is compared with the file, which is read again */
     PH_STATE_COMPLETING, /* CompleteMultipartUpload */
     PH_STATE_CHECKING,   /* HeadObject */
     PH_STATE_ABORTING,   /* AbortMultipartUpload */
@@ -353,6 +362,9 @@ typedef enum ph_action_kind {
     PH_ACTION_HASH,
     PH_ACTION_CREDENTIALS,
     PH_ACTION_NOTICE,
+    PH_ACTION_SAVE,   /* only with options.keep: keep `snapshot` durably, in place of the one
+                         before, and only then ask for the next step; never a secret */
+    PH_ACTION_FORGET, /* only with options.keep: the snapshot is of no use any more */
     PH_ACTION_WAIT,
     PH_ACTION_DONE,
     PH_ACTION_FAILED,
@@ -366,6 +378,7 @@ typedef struct ph_action {
         ph_hash_job hash;
         ph_ask ask;
         ph_notice notice;
+        ph_str snapshot;   /* SAVE: JSON, see snapshot.h */
         uint64_t until_ms; /* WAIT; UINT64_MAX: only an event goes on from here */
         ph_receipt receipt;
         ph_failure failure;
@@ -404,7 +417,8 @@ typedef struct ph_event {
 /*
  * Start an upload. Everything in `options` is copied. Nothing is checked against the world; a
  * wrong key, part size or header is refused here.
- * Errors: those of -1xx, PH_ERR_BAD_JSON and PH_ERR_BAD_CREDENTIALS for `credentials`, NOMEM.
+ * Errors: those of -1xx, PH_ERR_BAD_JSON and PH_ERR_BAD_CREDENTIALS for `credentials`, NOMEM; for
+ * `snapshot` PH_ERR_SNAPSHOT_DAMAGED, PH_ERR_SNAPSHOT_NEWER, and PH_ERR_FILE_CHANGED for another size.
  */
 int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload **out);
 

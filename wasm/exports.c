@@ -27,8 +27,8 @@ typedef struct digests {
 static _Alignas(64) unsigned char stage[STAGE_SIZE];
 static ph_buf out_text;
 
-static const char *const states[] = {"new",      "creating", "sending", "listing", "completing",
-                                     "checking", "aborting", "done",    "failed"};
+static const char *const states[] = {"new",        "creating", "sending",  "listing", "verifying",
+                                     "completing", "checking", "aborting", "done",    "failed"};
 static const char *const part_states[] = {"todo", "hashing", "ready", "sending", "backoff", "sent"};
 static const char *const notice_kinds[] = {"state", "part", "retry", "warning"};
 static const char *const whys[] = {"first", "expiring", "refused"};
@@ -224,6 +224,8 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
         .presign_limit = number(doc, "presignLimit"),
         .seed = number(doc, "seed"),
         .credentials = ph_json_member_text(doc, "credentials"),
+        .keep = ph_json_is_true(ph_json_member(doc, "keep")),
+        .snapshot = ph_json_member_text(doc, "snapshot"),
     };
     if (!ph_json_u64(ph_json_member(doc, "size"), &o.size))
         return PH_ERR_BAD_ARG;
@@ -343,8 +345,8 @@ static void add_notice(ph_buf *b, const ph_notice *n)
 
 static void add_action(ph_buf *b, const ph_action *a)
 {
-    static const char *const kinds[] = {"request", "cancel", "hash", "credentials",
-                                        "notice",  "wait",   "done", "failed"};
+    static const char *const kinds[] = {"request", "cancel", "hash", "credentials", "notice",
+                                        "save",    "forget", "wait", "done",        "failed"};
     ph_json_open(b, NULL);
     ph_json_add_cstr(b, "kind", kinds[a->kind]);
     if (a->id)
@@ -354,6 +356,7 @@ static void add_action(ph_buf *b, const ph_action *a)
     case PH_ACTION_HASH: add_hash(b, &a->u.hash); break;
     case PH_ACTION_CREDENTIALS: add_ask(b, &a->u.ask); break;
     case PH_ACTION_NOTICE: add_notice(b, &a->u.notice); break;
+    case PH_ACTION_SAVE: ph_json_add_text(b, "snapshot", a->u.snapshot); break;
     case PH_ACTION_WAIT:
         if (a->u.until_ms != UINT64_MAX)
             ph_json_add_u64(b, "untilMs", a->u.until_ms);
@@ -368,7 +371,8 @@ static void add_action(ph_buf *b, const ph_action *a)
         ph_json_add_failure(b, &a->u.failure);
         ph_json_close(b);
         break;
-    case PH_ACTION_CANCEL: break;
+    case PH_ACTION_CANCEL:
+    case PH_ACTION_FORGET: break;
     }
     ph_json_close(b);
 }

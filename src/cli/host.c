@@ -125,6 +125,8 @@ static int act(host *h, ph_action *last)
         case PH_ACTION_HASH: err = hasher_start(h->hasher, last->id, &last->u.hash); break;
         case PH_ACTION_CREDENTIALS: err = ask(h, last->id); break;
         case PH_ACTION_NOTICE: notice(h, &last->u.notice); break;
+        case PH_ACTION_SAVE: /* nothing is kept yet */
+        case PH_ACTION_FORGET: break;
         case PH_ACTION_WAIT:
         case PH_ACTION_DONE:
         case PH_ACTION_FAILED: return PH_OK;

@@ -69,6 +69,7 @@ static const char *state_text(ph_state state)
     case PH_STATE_CREATING: return "beginning";
     case PH_STATE_SENDING: return "sending";
     case PH_STATE_LISTING: return "asking for the ETags";
+    case PH_STATE_VERIFYING: return "comparing";
     case PH_STATE_COMPLETING: return "completing";
     case PH_STATE_CHECKING: return "checking";
     case PH_STATE_ABORTING: return "aborting";

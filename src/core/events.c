@@ -106,6 +106,7 @@ static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
     ph_str_free(&old_region);
     ph_endpoint_clear(&old);
     u->region_fixed = true;
+    u->save = u->save || u->kept;
     return AGAIN_NOW;
 }
 
@@ -291,8 +292,23 @@ static void explain(ph_upload *u, const char *text)
     ph_text_copy(u->failure.message, sizeof u->failure.message, ph_str_from(text));
 }
 
+/* An upload of an earlier session is gone: perhaps it was completed, there or in another tab. */
+static void go_looking(ph_upload *u)
+{
+    for (uint32_t n = 1; n <= u->ledger.plan.part_count; n++)
+        ph_ledger_drop(&u->ledger, n);
+    u->doubt = PH_ERR_NO_SUCH_UPLOAD;
+    ph_upload_cancel_parts(u);
+    memset(u->slots, 0, sizeof u->slots);
+    ph_upload_enter(u, PH_STATE_CHECKING);
+}
+
 static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, const ph_reply *reply)
 {
+    if (u->resumed && is_worth_a_restart(u, err)) {
+        go_looking(u);
+        return PH_OK;
+    }
     if (is_worth_a_restart(u, err))
         return ph_upload_restart(u, err);
     uint32_t tries = slot->attempt.tries;
@@ -410,8 +426,49 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     return err;
 }
 
+static void send_rest(ph_upload *u)
+{
+    u->next_part = 1;
+    ph_upload_enter(u, PH_STATE_SENDING);
+    parts_done(u);
+}
+
+/* VERIFYING: a part was read again. Is it what S3 has, or, for an upload that is gone, might have? */
+static int part_read(ph_upload *u, ph_slot *slot, const ph_event *e)
+{
+    ph_alg algs[2];
+    uint32_t n = slot->part_number;
+    ph_alg by = ph_upload_proof(u, n, algs);
+    for (int i = 0; i < 2; i++)
+        if (e->digest[i].alg != algs[i] || e->digest[i].len != ph_alg_row(algs[i])->len)
+            return PH_ERR_BAD_ARG;
+    const ph_digest *proof = &e->digest[by == algs[0] ? 0 : 1];
+    if (ph_upload_is_gone(u)) {
+        char etag[PH_ETAG_TEXT];
+        ph_etag_text(proof, 0, etag);
+        int err = ph_ledger_store(&u->ledger, n, ph_str_from(etag), &e->digest[0], true);
+        if (err == PH_OK && u->unproven == 1)
+            err = ph_upload_make_whole(u);
+        if (err != PH_OK)
+            return err;
+    } else if (!ph_ledger_prove(&u->ledger, n, &e->digest[0], proof)) {
+        ph_upload_fail(u, PH_ERR_FILE_CHANGED, PH_OP_NONE, n, 0, NULL);
+        return PH_OK;
+    }
+    slot->attempt.id = 0;
+    ph_upload_set_part(u, slot, PH_PART_SENT);
+    *slot = (ph_slot){0};
+    if (--u->unproven == 0 && ph_upload_is_gone(u))
+        ph_upload_enter(u, PH_STATE_CHECKING);
+    else if (u->unproven == 0)
+        send_rest(u);
+    return PH_OK;
+}
+
 static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
 {
+    if (u->state == PH_STATE_VERIFYING)
+        return part_read(u, slot, e);
     const ph_digest *d = &e->digest[0], *body = &e->digest[1];
     bool signs = ph_upload_signs_payload(u) && u->options.alg != PH_ALG_SHA256;
     if (d->alg != u->options.alg || d->len != ph_alg_row(u->options.alg)->len ||
@@ -440,13 +497,67 @@ static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
 static int created(ph_upload *u, const ph_reply *reply)
 {
     int err = ph_str_copy(reply->upload_id, &u->upload_id);
-    if (err == PH_OK)
-        ph_upload_enter(u, PH_STATE_SENDING);
-    return err;
+    if (err != PH_OK)
+        return err;
+    u->save = u->options.keep;
+    ph_upload_enter(u, PH_STATE_SENDING);
+    return PH_OK;
+}
+
+/* The ETag of a part under KMS is none of its bytes'. */
+static bool etags_are_md5(const ph_upload *u)
+{
+    return !ph_str_starts(u->options.object.property[PH_PROP_SSE], PH_STR("aws:kms"));
+}
+
+/* All claims are there: compare those that can be proven; the others are sent again. */
+static void verify_claims(ph_upload *u)
+{
+    u->unproven = 0;
+    u->next_part = 1;
+    for (uint32_t n = 1; n <= u->ledger.plan.part_count; n++) {
+        ph_alg proof = ph_ledger_proof(&u->ledger, n);
+        if (proof == PH_ALG_NONE || (!u->ledger.parts[n - 1].stated && !etags_are_md5(u)))
+            ph_ledger_drop(&u->ledger, n);
+        else
+            u->unproven++;
+    }
+    if (u->unproven)
+        ph_upload_enter(u, PH_STATE_VERIFYING);
+    else
+        send_rest(u);
+}
+
+/* What an earlier session has sent. A list that leads nowhere ends: what it lacks is sent again. */
+static int listed_claims(ph_upload *u, const ph_reply *reply)
+{
+    for (size_t i = 0; i < reply->listed_count; i++) {
+        int err = ph_ledger_claim(&u->ledger, &reply->listed[i]);
+        if (err == PH_ERR_NOMEM)
+            return err;
+        if (err != PH_OK) {
+            ph_upload_fail(u, err, PH_OP_LIST_PARTS, reply->listed[i].part_number, 1, reply);
+            return PH_OK;
+        }
+    }
+    u->control = (ph_attempt){0};
+    if (reply->truncated && reply->next_marker > u->list_marker)
+        u->list_marker = reply->next_marker;
+    else
+        verify_claims(u);
+    return PH_OK;
+}
+
+/* LISTING has two reasons: parts of an earlier session, or ETags that are hidden. */
+static bool lists_claims(const ph_upload *u)
+{
+    return u->state == PH_STATE_LISTING && u->ledger.stored < u->ledger.plan.part_count;
 }
 
 static int listed(ph_upload *u, const ph_reply *reply)
 {
+    if (lists_claims(u))
+        return listed_claims(u, reply);
     for (size_t i = 0; i < reply->listed_count; i++) {
         int err = ph_ledger_learn(&u->ledger, &reply->listed[i]);
         if (err == PH_ERR_NOMEM)
@@ -512,12 +623,21 @@ static int completed(ph_upload *u, const ph_reply *reply)
 static int checked(ph_upload *u, const ph_reply *reply)
 {
     char etag[PH_ETAG_TEXT];
+    if (u->ledger.stored < u->ledger.plan.part_count &&
+        (!reply->has_size || reply->size == u->options.size)) {
+        u->unproven = u->ledger.plan.part_count - u->ledger.stored;
+        u->next_part = 1;
+        ph_upload_enter(u, PH_STATE_VERIFYING);
+        return PH_OK;
+    }
     statement s = compare_whole(u, reply);
     bool ours = s == STATES_OURS;
     if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
         ours = ph_str_equal(reply->etag, ph_str_from(etag));
     if (ours && (!reply->has_size || reply->size == u->options.size))
         return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
+    if (u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
+        return ph_upload_restart(u, u->doubt);
     ph_upload_fail(u, u->doubt, PH_OP_HEAD, 0, u->control.tries, reply);
     return PH_OK;
 }
@@ -551,12 +671,37 @@ static bool is_worth_another_abort(const ph_upload *u, int err)
            (retry == PH_RETRY_REFRESH_CREDS && !creds);
 }
 
+#define LIST_WARNING                                                                              \
+    "these credentials may not list the upload's parts (s3:ListMultipartUploadParts), so all of " \
+    "them are sent again"
+
+static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tries,
+                             const ph_reply *reply)
+{
+    bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
+    /* A HEAD that is refused leaves the doubt as it was; one that may pass can be asked later. */
+    bool later = u->kept && ph_err_retry(err) == PH_RETRY_BACKOFF;
+    if (op == PH_OP_ABORT) {
+        ph_upload_enter(u, PH_STATE_FAILED);
+    } else if (lists_claims(u) && refused) {
+        ph_upload_warn(u, LIST_WARNING);
+        u->list_marker = 0;
+        verify_claims(u);
+    } else {
+        ph_upload_fail(u, op == PH_OP_HEAD && !later ? u->doubt : err, op, 0, tries, reply);
+    }
+}
+
 static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int err,
                           const ph_reply *reply)
 {
     ph_attempt *a = &u->control;
-    bool lost = a->maybe_done;
+    bool lost = a->maybe_done || u->resumed; /* an earlier session may have sent it too */
     uint32_t tries = a->tries;
+    if (lists_claims(u) && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND)) {
+        go_looking(u);
+        return PH_OK;
+    }
     /* Some proxies and browsers send a request twice: NoSuchUpload may be our own Complete's doing. */
     if (op == PH_OP_COMPLETE && (err == PH_ERR_NO_SUCH_UPLOAD || (lost && err == PH_ERR_EXISTS))) {
         u->doubt = err;
@@ -575,15 +720,12 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
     bool again = !abort || is_worth_another_abort(u, err);
     verdict v = again ? decide(u, now_ms, err, abort ? ABORT_TRIES : u->options.tries, a, 0, reply)
                       : GIVE_UP;
+    if (op == PH_OP_CREATE && a->maybe_done && v != NO_MEMORY)
+        ph_upload_warn_orphan(u);
     switch (v) {
     case AGAIN_NOW: a->at_ms = now_ms; break;
     case AGAIN_LATER: break;
-    case GIVE_UP:
-        if (abort)
-            ph_upload_enter(u, PH_STATE_FAILED);
-        else /* a HEAD that is refused leaves the doubt as it was */
-            ph_upload_fail(u, op == PH_OP_HEAD ? u->doubt : err, op, 0, tries, reply);
-        break;
+    case GIVE_UP: control_given_up(u, op, err, tries, reply); break;
     case NO_MEMORY: return PH_ERR_NOMEM;
     }
     return PH_OK;
@@ -615,6 +757,7 @@ static int control_unanswered(ph_upload *u, uint64_t now_ms, int err)
 {
     if (u->state != PH_STATE_ABORTING || u->upload_id.len)
         return control_failed(u, now_ms, ph_upload_control(u), err, NULL);
+    ph_upload_warn_orphan(u);
     ph_upload_enter(u, PH_STATE_FAILED); /* Create's answer was waited for in vain */
     return PH_OK;
 }
@@ -678,15 +821,10 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (err == PH_OK) {
         if (fresh.server_time_ms)
             ph_upload_set_clock(u, now_ms, fresh.server_time_ms);
-        if (first) {
-            u->grant = fresh;
-            fresh = (ph_grant){0};
-            err = ph_upload_begin(u);
-            if (err != PH_OK)
-                ph_grant_clear(&u->grant);
-        } else {
+        if (first)
+            err = ph_upload_begin(u, &fresh);
+        else
             renew(u, &fresh);
-        }
     }
     ph_grant_clear(&fresh);
     if (err == PH_ERR_NOMEM)

@@ -125,5 +125,7 @@ void ph_json_add_failure(ph_buf *b, const ph_failure *f)
         ph_json_add_u64(b, "partNumber", f->part_number);
     ph_json_add_u64(b, "tries", f->tries);
     ph_json_add_bool(b, "retryable", f->retryable);
+    if (f->resumable)
+        ph_json_add_bool(b, "resumable", true);
     ph_json_add_cstr(b, "message", f->message);
 }

@@ -42,6 +42,17 @@ uint64_t ph_ledger_length(const ph_ledger *l, uint32_t part_number)
     return left < l->plan.part_size ? left : l->plan.part_size;
 }
 
+static void count_stored(ph_ledger *l, uint32_t part_number)
+{
+    ph_part *p = &l->parts[part_number - 1];
+    p->stored = true;
+    p->claimed = false;
+    l->stored++;
+    l->without_etag += !p->etag.len;
+    l->unconfirmed += !p->confirmed;
+    l->stored_bytes += ph_ledger_length(l, part_number);
+}
+
 /* see part.h */
 int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_digest *digest,
                     bool confirmed)
@@ -49,17 +60,16 @@ int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_di
     ph_part *p = &l->parts[part_number - 1];
     if (p->stored)
         return PH_OK;
-    int err = etag.len ? ph_str_copy(etag, &p->etag) : PH_OK;
+    ph_str copy = {NULL, 0};
+    int err = etag.len ? ph_str_copy(etag, &copy) : PH_OK;
     if (err != PH_OK)
         return err;
+    ph_str_free(&p->etag);
+    p->etag = copy;
     if (digest->len == l->digest_len)
         memcpy(p->digest, digest->bytes, digest->len);
-    p->stored = true;
     p->confirmed = confirmed;
-    l->stored++;
-    l->without_etag += !etag.len;
-    l->unconfirmed += !confirmed;
-    l->stored_bytes += ph_ledger_length(l, part_number);
+    count_stored(l, part_number);
     return PH_OK;
 }
 
@@ -68,6 +78,13 @@ static ph_digest digest_of(const ph_ledger *l, const ph_part *p)
     ph_digest d = {.alg = l->alg, .len = l->digest_len};
     memcpy(d.bytes, p->digest, d.len);
     return d;
+}
+
+static bool read_md5(ph_str etag, ph_digest *out)
+{
+    size_t len;
+    *out = (ph_digest){.alg = PH_ALG_MD5, .len = 16};
+    return etag.len == 32 && ph_dec_hex(etag, out->bytes, 16, &len) == PH_OK;
 }
 
 /* see part.h */
@@ -86,7 +103,9 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed)
     if (err != PH_OK)
         return err;
     l->without_etag--;
-    if (listed->checksum.len && !p->confirmed) {
+    ph_digest md5;
+    bool is_md5 = read_md5(p->etag, &md5) && ph_digest_equal(&md5, &ours);
+    if ((listed->checksum.len || is_md5) && !p->confirmed) {
         p->confirmed = true;
         l->unconfirmed--;
     }
@@ -122,6 +141,63 @@ uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all)
 }
 
 /* see part.h */
+int ph_ledger_claim(ph_ledger *l, const ph_listed *listed)
+{
+    uint32_t n = listed->part_number;
+    if (n < 1 || n > l->plan.part_count || listed->size != ph_ledger_length(l, n))
+        return PH_ERR_PARTS_MIXED;
+    ph_part *p = &l->parts[n - 1];
+    ph_str etag;
+    if (p->stored)
+        return PH_OK;
+    int err = ph_str_copy(listed->etag, &etag);
+    if (err != PH_OK)
+        return err;
+    ph_str_free(&p->etag);
+    p->etag = etag;
+    p->claimed = true;
+    p->stated = l->digest_len && listed->checksum.len == l->digest_len;
+    if (p->stated)
+        memcpy(p->digest, listed->checksum.bytes, l->digest_len);
+    return PH_OK;
+}
+
+/* see part.h */
+ph_alg ph_ledger_proof(const ph_ledger *l, uint32_t part_number)
+{
+    const ph_part *p = &l->parts[part_number - 1];
+    ph_digest md5;
+    if (!p->claimed)
+        return PH_ALG_NONE;
+    return p->stated ? l->alg : read_md5(p->etag, &md5) ? PH_ALG_MD5 : PH_ALG_NONE;
+}
+
+/* see part.h */
+bool ph_ledger_prove(ph_ledger *l, uint32_t part_number, const ph_digest *digest,
+                     const ph_digest *proof)
+{
+    ph_part *p = &l->parts[part_number - 1];
+    ph_digest claimed = digest_of(l, p);
+    if ((!p->stated && !read_md5(p->etag, &claimed)) || !ph_digest_equal(&claimed, proof))
+        return false;
+    if (digest->len == l->digest_len)
+        memcpy(p->digest, digest->bytes, digest->len);
+    p->confirmed = true;
+    count_stored(l, part_number);
+    return true;
+}
+
+/* see part.h */
+void ph_ledger_drop(ph_ledger *l, uint32_t part_number)
+{
+    ph_part *p = &l->parts[part_number - 1];
+    if (!p->claimed)
+        return;
+    ph_str_free(&p->etag);
+    *p = (ph_part){0};
+}
+
+/* see part.h */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w)
 {
     ph_whole_init(w, l->alg, type);
@@ -152,16 +228,13 @@ void ph_etag_text(const ph_digest *md5, uint32_t parts, char out[PH_ETAG_TEXT])
 bool ph_ledger_etag(const ph_ledger *l, char out[PH_ETAG_TEXT])
 {
     ph_hash md5;
+    ph_digest d;
     ph_hash_init(&md5, PH_ALG_MD5);
     for (uint32_t i = 0; i < l->plan.part_count; i++) {
-        uint8_t raw[16];
-        size_t len;
-        if (l->parts[i].etag.len != 32 ||
-            ph_dec_hex(l->parts[i].etag, raw, sizeof raw, &len) != PH_OK)
+        if (!read_md5(l->parts[i].etag, &d))
             return false;
-        ph_hash_update(&md5, raw, sizeof raw);
+        ph_hash_update(&md5, d.bytes, d.len);
     }
-    ph_digest d;
     ph_hash_digest(&md5, &d);
     ph_etag_text(&d, l->plan.part_count, out);
     return true;

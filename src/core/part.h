@@ -12,6 +12,8 @@
 typedef struct ph_part {
     ph_str etag; /* without quotes; absent while it is hidden by CORS */
     uint8_t digest[PH_DIGEST_MAX];
+    bool claimed; /* S3 lists it from an earlier session; it counts once it is proven */
+    bool stated;  /* claimed with a checksum, which is in `digest` */
     bool stored;
     bool confirmed; /* the server stated the checksum that was sent (or the MD5 as its ETag) */
     bool listed;    /* ListParts named it as it was stored; see ph_ledger_drop_unlisted */
@@ -56,6 +58,29 @@ void ph_ledger_mark(ph_ledger *l, const ph_listed *listed);
  * ETag is not known, so that they are sent again; how many they were. All marks are taken back.
  */
 uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all);
+
+/*
+ * Note that S3 lists a part of an earlier session. It does not count as stored before ph_ledger_prove.
+ * A later claim for the same part replaces the earlier one.
+ * Errors: PH_ERR_PARTS_MIXED when the plan has no such part, or not of this size; PH_ERR_NOMEM.
+ */
+int ph_ledger_claim(ph_ledger *l, const ph_listed *listed);
+
+/*
+ * By which algorithm can a part be proven to be the file's: the upload's where S3 stated a checksum,
+ * MD5 where the ETag looks like one, else PH_ALG_NONE. NONE too for what nobody claimed.
+ */
+ph_alg ph_ledger_proof(const ph_ledger *l, uint32_t part_number);
+
+/*
+ * Compare a claimed part with the file: `proof` is of the algorithm of ph_ledger_proof, `digest` of
+ * the upload's. If it is the same, the part is stored. False if it is another.
+ */
+bool ph_ledger_prove(ph_ledger *l, uint32_t part_number, const ph_digest *digest,
+                     const ph_digest *proof);
+
+/* Forget what S3 claims: the part will be sent again. */
+void ph_ledger_drop(ph_ledger *l, uint32_t part_number);
 
 /* The object's checksum, of all parts in order; `w` is initialised here. */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot.h"
 #include "str.h"
 
 #define DEFAULT_CONCURRENCY 4u
@@ -26,7 +27,7 @@ static int copy_texts(ph_upload *u)
     ph_str *texts[] = {&o->target.bucket, &o->target.key, &o->target.region, &o->target.endpoint,
                        &o->name};
     int err = PH_OK;
-    o->credentials = (ph_str){NULL, 0};
+    o->credentials = o->snapshot = (ph_str){NULL, 0};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         int one = ph_str_copy(*texts[i], texts[i]);
         err = err ? err : one;
@@ -77,10 +78,92 @@ static bool fits_presigned_put(const ph_object *o)
     return o->metadata_count == 0;
 }
 
-/* see parthaul.h */
-int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload **out)
+/* What was granted wins over the options: the key is the API's to choose. */
+static ph_str pick(ph_str granted, ph_str option)
 {
-    *out = NULL;
+    return granted.len ? granted : option;
+}
+
+static ph_target target_of(const ph_upload *u)
+{
+    ph_target t = u->options.target;
+    t.bucket = pick(u->grant.bucket, t.bucket);
+    t.key = pick(u->grant.key, t.key);
+    t.region = pick(u->grant.region, t.region);
+    t.endpoint = pick(u->grant.endpoint, t.endpoint);
+    return t;
+}
+
+/* see upload.h */
+int ph_upload_locate(ph_upload *u)
+{
+    ph_target target = target_of(u);
+    return ph_endpoint_make(&target, &u->endpoint);
+}
+
+/* Let a snapshot say which upload this is. */
+static int go_on_from(const ph_snapshot *s, ph_upload_options *o)
+{
+    const ph_upload_options *kept = &s->options;
+    if (o->size != kept->size)
+        return PH_ERR_FILE_CHANGED;
+    o->target = kept->target;
+    o->object = kept->object;
+    o->part_size = kept->part_size;
+    o->alg = kept->alg;
+    o->type = kept->type;
+    o->payload = kept->payload;
+    o->presign_limit = 0;
+    if (!o->name.len)
+        o->name = kept->name;
+    return PH_OK;
+}
+
+/* Find out where the object goes and how it is cut. On error nothing is held. */
+static int prepare(ph_upload *u)
+{
+    ph_plan plan;
+    int err = ph_plan_make(u->options.size, u->options.part_size, &plan);
+    if (err != PH_OK)
+        return err;
+    if (ph_upload_is_presigned(u)) {
+        plan.part_count = 1;
+        plan.part_size = plan.size ? plan.size : 1;
+    } else {
+        err = ph_key_check(target_of(u).key);
+        if (err == PH_OK)
+            err = ph_upload_locate(u);
+        if (err != PH_OK)
+            return err;
+    }
+    err = ph_ledger_init(&u->ledger, &plan, u->options.alg);
+    if (err != PH_OK) {
+        ph_endpoint_clear(&u->endpoint);
+        return err;
+    }
+    u->single = plan.part_count == 1;
+    u->next_part = 1;
+    if (!u->single)
+        ph_checksum_type_choose(u->options.alg, u->options.type, &u->type);
+    else if (u->options.alg != PH_ALG_NONE)
+        u->type = PH_TYPE_FULL_OBJECT;
+    return PH_OK;
+}
+
+static int prepare_resumed(ph_upload *u, ph_str upload_id)
+{
+    u->resumed = true;
+    u->kept = u->options.keep;
+    int err = ph_str_copy(upload_id, &u->upload_id);
+    if (err == PH_OK)
+        err = prepare(u);
+    return err == PH_OK || err == PH_ERR_NOMEM ? err : PH_ERR_SNAPSHOT_DAMAGED;
+}
+
+/* `kept` is NULL for a new upload. */
+static int new_upload(const ph_upload_options *options, const ph_snapshot *kept, uint64_t now_ms,
+                      ph_upload **out)
+{
     int err = check_options(options);
     if (err != PH_OK)
         return err;
@@ -100,15 +183,20 @@ int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload *
         u->options.presign_limit = 0;
     ph_buf_init(&u->document, PH_DOCUMENT_MAX);
     ph_buf_init(&u->whole_text, 64);
+    ph_buf_init(&u->snapshot, PH_SNAPSHOT_MAX);
     err = copy_texts(u);
+    if (err == PH_OK && kept)
+        err = prepare_resumed(u, kept->upload_id);
     if (err == PH_OK && options->credentials.len) {
-        err = ph_grant_parse(options->credentials, &u->grant);
-        if (err == PH_OK && u->grant.server_time_ms)
-            ph_upload_set_clock(u, now_ms, u->grant.server_time_ms);
-        if (err == PH_OK) {
+        ph_grant grant;
+        err = ph_grant_parse(options->credentials, &grant);
+        if (err == PH_OK && grant.server_time_ms)
+            ph_upload_set_clock(u, now_ms, grant.server_time_ms);
+        if (err == PH_OK)
+            err = ph_upload_begin(u, &grant);
+        if (err == PH_OK)
             ph_upload_plan_renewal(u, now_ms);
-            err = ph_upload_begin(u);
-        }
+        ph_grant_clear(&grant);
     }
     if (err != PH_OK) {
         ph_upload_free(u);
@@ -116,6 +204,24 @@ int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload *
     }
     *out = u;
     return PH_OK;
+}
+
+/* see parthaul.h */
+int ph_upload_new(const ph_upload_options *options, uint64_t now_ms, ph_upload **out)
+{
+    *out = NULL;
+    if (!options->snapshot.ptr)
+        return new_upload(options, NULL, now_ms, out);
+    ph_upload_options o = *options;
+    ph_snapshot kept;
+    int err = ph_snapshot_read(options->snapshot, &kept);
+    if (err != PH_OK)
+        return err;
+    err = go_on_from(&kept, &o);
+    if (err == PH_OK)
+        err = new_upload(&o, &kept, now_ms, out);
+    ph_snapshot_clear(&kept);
+    return err;
 }
 
 /* see parthaul.h */
@@ -144,63 +250,36 @@ void ph_upload_free(ph_upload *u)
     ph_str_free(&u->version_id);
     ph_buf_clear(&u->document);
     ph_buf_clear(&u->whole_text);
+    ph_buf_clear(&u->snapshot);
     ph_built_clear(&u->built);
     ph_wipe(u, sizeof *u);
     free(u);
 }
 
-/* What was granted wins over the options: the key is the API's to choose. */
-static ph_str pick(ph_str granted, ph_str option)
-{
-    return granted.len ? granted : option;
-}
-
-static ph_target target_of(const ph_upload *u)
-{
-    ph_target t = u->options.target;
-    t.bucket = pick(u->grant.bucket, t.bucket);
-    t.key = pick(u->grant.key, t.key);
-    t.region = pick(u->grant.region, t.region);
-    t.endpoint = pick(u->grant.endpoint, t.endpoint);
-    return t;
-}
-
 /* see upload.h */
-int ph_upload_locate(ph_upload *u)
+int ph_upload_begin(ph_upload *u, ph_grant *first)
 {
-    ph_target target = target_of(u);
-    return ph_endpoint_make(&target, &u->endpoint);
-}
-
-/* see upload.h */
-int ph_upload_begin(ph_upload *u)
-{
-    ph_plan plan;
-    int err = ph_plan_make(u->options.size, u->options.part_size, &plan);
-    if (err != PH_OK)
-        return err;
-    if (ph_upload_is_presigned(u)) {
-        plan.part_count = 1;
-        plan.part_size = plan.size ? plan.size : 1;
-    } else {
-        err = ph_key_check(target_of(u).key);
-        if (err == PH_OK)
-            err = ph_upload_locate(u);
-        if (err != PH_OK)
-            return err;
+    if (u->resumed) { /* the object goes where it always went, by the same road */
+        if (first->url.len)
+            return PH_ERR_BAD_CREDENTIALS;
+        ph_str_free(&first->bucket);
+        ph_str_free(&first->key);
+        ph_str_free(&first->region);
+        ph_str_free(&first->endpoint);
     }
-    err = ph_ledger_init(&u->ledger, &plan, u->options.alg);
+    u->grant = *first;
+    int err = u->resumed ? PH_OK : prepare(u);
     if (err != PH_OK) {
-        ph_endpoint_clear(&u->endpoint);
+        u->grant = (ph_grant){0};
         return err;
     }
-    u->single = plan.part_count == 1;
-    u->next_part = 1;
-    if (!u->single)
-        ph_checksum_type_choose(u->options.alg, u->options.type, &u->type);
-    else if (u->options.alg != PH_ALG_NONE)
-        u->type = PH_TYPE_FULL_OBJECT;
-    ph_upload_enter(u, u->single ? PH_STATE_SENDING : PH_STATE_CREATING);
+    *first = (ph_grant){0};
+    u->save = u->options.keep && !u->single && !u->kept;
+    if (u->resumed && !u->upload_id.len)
+        ph_upload_warn_orphan(u);
+    ph_upload_enter(u, u->single          ? PH_STATE_SENDING
+                       : u->upload_id.len ? PH_STATE_LISTING
+                                          : PH_STATE_CREATING);
     return PH_OK;
 }
 
@@ -219,6 +298,9 @@ int ph_upload_restart(ph_upload *u, int err)
     ph_buf_reset(&u->document);
     u->next_part = 1;
     u->restarted = true;
+    u->resumed = false;
+    u->doubt = PH_OK;
+    u->save = u->options.keep;
     u->inquired = false;
     u->retries++;
     ph_upload_enter(u, PH_STATE_CREATING);
@@ -267,10 +349,27 @@ ph_operation ph_upload_control(const ph_upload *u)
     case PH_STATE_ABORTING: return PH_OP_ABORT;
     case PH_STATE_NEW:
     case PH_STATE_SENDING:
+    case PH_STATE_VERIFYING:
     case PH_STATE_DONE:
     case PH_STATE_FAILED: break;
     }
     return PH_OP_NONE;
+}
+
+/* see upload.h */
+bool ph_upload_is_gone(const ph_upload *u)
+{
+    return u->doubt == PH_ERR_NO_SUCH_UPLOAD;
+}
+
+/* see upload.h; an object shows its checksum or the MD5 of its parts' MD5s, nobody knows before */
+ph_alg ph_upload_proof(const ph_upload *u, uint32_t part_number, ph_alg out_algs[2])
+{
+    ph_alg alg = u->options.alg;
+    ph_alg proof = ph_upload_is_gone(u) ? PH_ALG_MD5 : ph_ledger_proof(&u->ledger, part_number);
+    out_algs[0] = alg != PH_ALG_NONE ? alg : proof;
+    out_algs[1] = proof != out_algs[0] ? proof : PH_ALG_NONE;
+    return proof;
 }
 
 static bool has_grant(const ph_upload *u)
@@ -303,6 +402,18 @@ void ph_upload_note(ph_upload *u, const ph_notice *notice)
 void ph_upload_warn(ph_upload *u, const char *message)
 {
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING, .message = message});
+}
+
+#define ORPHAN_WARNING                                                                           \
+    "the answer to CreateMultipartUpload was lost: S3 may hold an empty upload of which nobody " \
+    "knows; the bucket's lifecycle rule AbortIncompleteMultipartUpload removes it"
+
+/* see upload.h */
+void ph_upload_warn_orphan(ph_upload *u)
+{
+    if (!u->warned_orphan)
+        ph_upload_warn(u, ORPHAN_WARNING);
+    u->warned_orphan = true;
 }
 
 /* see upload.h */
@@ -375,6 +486,21 @@ void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_n
     }
 }
 
+/* Is it worth keeping what S3 has for a later session? What S3 itself calls wrong stays wrong. */
+static bool may_pass(int err, const ph_reply *reply)
+{
+    switch (err) {
+    case PH_ERR_ABORTED:
+    case PH_ERR_EXISTS:
+    case PH_ERR_NO_SUCH_BUCKET:
+    case PH_ERR_NO_SUCH_UPLOAD:
+    case PH_ERR_OBJECT_DIFFERS:
+    case PH_ERR_TOO_LARGE: return false;
+    case PH_ERR_REFUSED: return !reply || !reply->s3_code[0];
+    default: return true;
+    }
+}
+
 /* see upload.h */
 void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
                     const ph_reply *reply)
@@ -392,8 +518,9 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     if (!creating)
         ph_upload_cancel(u, &u->control);
     bool completed = err == PH_ERR_OBJECT_DIFFERS;
-    bool gone = u->state == PH_STATE_CHECKING && u->doubt == PH_ERR_NO_SUCH_UPLOAD;
-    if (creating || (u->upload_id.len && !completed && !gone)) {
+    bool gone = ph_upload_is_gone(u);
+    u->failure.resumable = !creating && (u->kept || u->save) && may_pass(err, reply);
+    if (creating || (u->upload_id.len && !completed && !gone && !u->failure.resumable)) {
         ph_upload_enter(u, PH_STATE_ABORTING);
         u->control.id = creating;
         u->creds_refused = false;
@@ -432,6 +559,31 @@ static bool give_queued(ph_upload *u, ph_action *out)
     return false;
 }
 
+/* Whoever keeps snapshots has to know the key before S3 does, and the upload id before any part. */
+static int give_snapshot(ph_upload *u, ph_action *out)
+{
+    ph_upload_options o = u->options;
+    o.target = target_of(u);
+    o.part_size = u->ledger.plan.part_size;
+    o.type = u->type;
+    ph_buf_reset(&u->snapshot);
+    ph_snapshot_write(&o, u->upload_id, &u->snapshot);
+    if (u->snapshot.err != PH_OK)
+        return u->snapshot.err;
+    u->save = false;
+    u->kept = true;
+    out->kind = PH_ACTION_SAVE;
+    out->u.snapshot = ph_buf_view(&u->snapshot);
+    return PH_OK;
+}
+
+/* Will what a snapshot says be of use to anybody? */
+static bool has_future(const ph_upload *u)
+{
+    return u->state == PH_STATE_FAILED ? u->failure.resumable
+                                       : u->state != PH_STATE_DONE && u->state != PH_STATE_ABORTING;
+}
+
 static void give_receipt(const ph_upload *u, ph_action *out)
 {
     ph_target t = target_of(u);
@@ -463,8 +615,8 @@ static bool wants_file_hash(const ph_upload *u)
 
 static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
 {
-    bool aborting = u->state == PH_STATE_ABORTING;
-    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || (aborting && !u->creds_refused))
+    bool content = u->state == PH_STATE_ABORTING && has_grant(u) && !u->creds_refused;
+    if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
     *why = !has_grant(u) ? PH_WHY_FIRST : u->creds_refused ? PH_WHY_REFUSED : PH_WHY_EXPIRING;
     return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
@@ -529,20 +681,26 @@ static ph_call call_of(const ph_upload *u, uint64_t now_ms, ph_operation op)
                      .time_ms = ph_upload_true_ms(u, now_ms)};
 }
 
-/* The document of Complete and the object's checksum are made once, when all parts are stored. */
-static int make_document(ph_upload *u)
+/* see upload.h */
+int ph_upload_make_whole(ph_upload *u)
 {
-    if (u->document.len)
-        return PH_OK;
     ph_whole w;
     /* MD5 has no type at S3; its digest of digests is what the ETag shows. */
     ph_ledger_whole(&u->ledger, u->options.alg == PH_ALG_MD5 ? PH_TYPE_COMPOSITE : u->type, &w);
     ph_whole_digest(&w, &u->whole);
     ph_buf_reset(&u->whole_text);
     ph_whole_text(&w, &u->whole_text);
-    ph_buf_reset(&u->document);
+    return u->whole_text.err;
+}
+
+/* The document of Complete and the object's checksum are made once, when all parts are stored. */
+static int make_document(ph_upload *u)
+{
+    if (u->document.len)
+        return PH_OK;
+    int err = ph_upload_make_whole(u);
     ph_ledger_document(&u->ledger, &u->document);
-    int err = u->whole_text.err ? u->whole_text.err : u->document.err;
+    err = err ? err : u->document.err;
     if (err != PH_OK)
         ph_buf_reset(&u->document);
     return err;
@@ -605,6 +763,8 @@ static void give_part_hash(ph_upload *u, ph_slot *slot, ph_action *out)
                                 .length = ph_ledger_length(&u->ledger, slot->part_number),
                                 .part_number = slot->part_number,
                                 .alg = {u->options.alg, sign ? PH_ALG_SHA256 : PH_ALG_NONE}};
+    if (u->state == PH_STATE_VERIFYING)
+        ph_upload_proof(u, slot->part_number, out->u.hash.alg);
 }
 
 /* ---- Parts ---- */
@@ -641,10 +801,17 @@ static ph_slot *lowest(ph_upload *u, ph_part_state state)
     return found;
 }
 
+static bool is_due(const ph_upload *u, uint32_t part_number)
+{
+    const ph_part *p = &u->ledger.parts[part_number - 1];
+    return u->state == PH_STATE_VERIFYING ? p->claimed || (ph_upload_is_gone(u) && !p->stored)
+                                          : !p->stored;
+}
+
 /* Put the next part of the file into a free slot, hashed already where that is known. */
 static bool open_slot(ph_upload *u)
 {
-    while (u->next_part <= u->ledger.plan.part_count && u->ledger.parts[u->next_part - 1].stored)
+    while (u->next_part <= u->ledger.plan.part_count && !is_due(u, u->next_part))
         u->next_part++;
     if (u->next_part > u->ledger.plan.part_count || used_slots(u) >= limit_now(u) + PH_HASH_AHEAD)
         return false;
@@ -656,7 +823,9 @@ static bool open_slot(ph_upload *u)
         return false;
     *slot = (ph_slot){.part_number = u->next_part++};
     bool sign = ph_upload_signs_payload(u);
-    if (u->options.alg == PH_ALG_NONE && !sign) {
+    if (u->state == PH_STATE_VERIFYING) {
+        slot->hashed = false;
+    } else if (u->options.alg == PH_ALG_NONE && !sign) {
         slot->hashed = true;
     } else if (u->single && u->file_digest.len && (!sign || u->options.alg == PH_ALG_SHA256)) {
         slot->digest = u->file_digest;
@@ -742,12 +911,12 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
         *given = true;
         return PH_OK;
     }
-    if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms &&
+    if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms && has_grant(u) &&
         !u->creds_refused && has_network(u)) {
         *given = true;
         return give_control(u, now_ms, control, out);
     }
-    if (u->state == PH_STATE_SENDING)
+    if (u->state == PH_STATE_SENDING || u->state == PH_STATE_VERIFYING)
         return give_sending(u, now_ms, may_send, given, out);
     return PH_OK;
 }
@@ -758,8 +927,15 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
     memset(out, 0, sizeof *out);
     if (!u->paused && u->state == PH_STATE_SENDING)
         wake_slots(u, now_ms);
+    if (u->save && has_future(u))
+        return give_snapshot(u, out);
     if (give_queued(u, out))
         return PH_OK;
+    if (u->kept && ph_upload_is_over(u) && !has_future(u)) {
+        u->kept = false;
+        out->kind = PH_ACTION_FORGET;
+        return PH_OK;
+    }
     if (u->state == PH_STATE_DONE) {
         give_receipt(u, out);
         return PH_OK;

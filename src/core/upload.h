@@ -39,7 +39,7 @@ typedef struct ph_slot {
 } ph_slot;
 
 struct ph_upload {
-    ph_upload_options options; /* texts are copies */
+    ph_upload_options options; /* texts are copies; without credentials and snapshot */
     ph_header *metadata;
     ph_state state;
     bool paused;
@@ -69,6 +69,7 @@ struct ph_upload {
     bool region_fixed;
     bool heard; /* S3 itself said yes to something: a page in its place is not its word */
     bool warned_etag;
+    bool warned_orphan;
     double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
 
     /* the object */
@@ -79,10 +80,15 @@ struct ph_upload {
     ph_slot slots[PH_SLOTS];
     ph_attempt control; /* the request that the state stands for */
     uint32_t list_marker;
-    bool inquired;  /* ListParts was asked once which parts are missing ... */
-    bool restarted; /* ... and once all parts were sent again, under a new upload id */
-    int doubt;      /* CHECKING, LISTING: what S3 said that led there */
+    bool inquired;     /* ListParts was asked once which parts are missing ... */
+    bool restarted;    /* ... and once all parts were sent again, under a new upload id */
+    int doubt;         /* CHECKING, LISTING: what S3 said that led there */
+    uint32_t unproven; /* VERIFYING: parts that are still to be compared */
     ph_str upload_id;
+    bool resumed; /* it was begun in an earlier session */
+    bool save;    /* the snapshot says something new */
+    bool kept;    /* the host has one */
+    ph_buf snapshot;
     ph_buf document;
     ph_digest whole;
     ph_buf whole_text;
@@ -119,6 +125,9 @@ void ph_upload_set_part(ph_upload *u, ph_slot *slot, ph_part_state state);
 void ph_upload_note(ph_upload *u, const ph_notice *notice);
 void ph_upload_warn(ph_upload *u, const char *message);
 
+/* S3 may have an upload whose id nobody knows. */
+void ph_upload_warn_orphan(ph_upload *u);
+
 /* Give up what is under way; slots go back to where they can start again. */
 void ph_upload_cancel_parts(ph_upload *u);
 void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);
@@ -145,8 +154,20 @@ bool ph_upload_set_clock(ph_upload *u, uint64_t now_ms, uint64_t server_ms);
 /* Decide when the next credentials are asked for. */
 void ph_upload_plan_renewal(ph_upload *u, uint64_t now_ms);
 
-/* Begin the work once credentials are there. Errors: those of ph_endpoint_make and NOMEM. */
-int ph_upload_begin(ph_upload *u);
+/*
+ * Begin the work with the first grant, which is taken over. Errors: those of ph_endpoint_make,
+ * BAD_CREDENTIALS and NOMEM; the upload is then as before.
+ */
+int ph_upload_begin(ph_upload *u, ph_grant *first);
+
+/* By which algorithm is this part proven (VERIFYING), and which are computed for it? */
+ph_alg ph_upload_proof(const ph_upload *u, uint32_t part_number, ph_alg out_algs[2]);
+
+/* The upload is gone, but perhaps because it was completed: so the parts are proven to nobody. */
+bool ph_upload_is_gone(const ph_upload *u);
+
+/* Compute the object's checksum from all parts. Errors: NOMEM. */
+int ph_upload_make_whole(ph_upload *u);
 
 /*
  * Begin again under a new upload id: the old one is gone, and its parts with it. `err` is what S3

@@ -128,7 +128,7 @@ test('an answer that cannot cross is as good as none', () => {
         engine.report(upload, NOW, { kind: 'response', id, status: 500, headers: [], body });
         const { notice } = next(upload, 'notice');
         assert.deepEqual([notice.kind, notice.code], ['retry', 'NETWORK']);
-        assert.equal(engine.step(upload, NOW, true).kind, 'wait');
+        next(upload, 'wait');
         engine.close(upload);
     }
 });

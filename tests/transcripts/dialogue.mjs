@@ -105,6 +105,8 @@ function show(action, numberOf, now) {
         }
         case 'credentials':
             return `> credentials${id} ${action.ask.why}${pairs(action.ask)}`;
+        case 'save':
+            return `> save ${action.snapshot}`;
         case 'wait':
             return `> wait ${action.untilMs === undefined ? 'forever' : action.untilMs - now}`;
         case 'failed':
@@ -112,6 +114,35 @@ function show(action, numberOf, now) {
         default:
             return `> ${action.kind}${id}${pairs(action.receipt ?? action.notice)}`;
     }
+}
+
+/** What an earlier session would have saved; `resume` is the upload id, "-" before there is one. */
+function snapshotOf(options, { resume, version = '1', 'resume-size': size, 'flip-bit': bit }) {
+    const algorithm = options.checksum?.toUpperCase() ?? 'CRC64NVME';
+    const type = algorithm.startsWith('SHA') ? 'COMPOSITE' : 'FULL_OBJECT';
+    const members = {
+        parthaul: Number(version),
+        name: options.name,
+        size: size ? number(size) : options.size,
+        bucket: options.bucket,
+        key: options.key,
+        region: options.region,
+        endpoint: options.endpoint,
+        addressing: 'auto',
+        partSize: options.partSize,
+        checksum: algorithm,
+        checksumType: ['NONE', 'MD5'].includes(algorithm) ? 'NONE' : type,
+        payload: 'auto',
+        object: options.object,
+        metadata: Object.entries(options.metadata).flat(),
+        overwrite: options.overwrite || undefined,
+        uploadId: resume === '-' ? undefined : resume,
+    };
+    const body = JSON.stringify(members).slice(0, -1);
+    const check = digestOf('CRC64NVME', Buffer.from(body)).toString('hex');
+    const bytes = Buffer.from(`${body},"check":"${check}"}`);
+    if (bit) bytes[Number(bit) >> 3] ^= 1 << (Number(bit) & 7);
+    return bytes.toString('latin1');
 }
 
 class Player {
@@ -155,7 +186,7 @@ class Player {
 
     async #open(given, first) {
         const { size, part, type, hash, credentials, concurrency, tries, seed = '1' } = given;
-        const flags = ['overwrite', 'dualstack', 'accelerate'];
+        const flags = ['overwrite', 'dualstack', 'accelerate', 'keep'];
         const prefixed = (prefix) => {
             const own = Object.entries(given).filter(([name]) => name.startsWith(prefix));
             return Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
@@ -180,6 +211,7 @@ class Player {
         if (given['presign-limit']) options.presignLimit = number(given['presign-limit']);
         if (credentials !== 'ask') options.credentials = this.#grant(given, START);
         this.#options = options;
+        if (given.resume) options.snapshot = snapshotOf(options, given);
         this.#file = new File(options.size);
         this.#hashes = hash !== 'shown';
         try {
@@ -207,6 +239,10 @@ class Player {
             this.#settled = true; // until it is asked again
             this.#notices = [];
         } else {
+            if (plain[0] === 'crash') {
+                await this.#crash();
+                return;
+            }
             if (plain[0] === 'may-send') {
                 this.#session.maySend = plain[1] === 'yes';
                 return;
@@ -216,6 +252,17 @@ class Player {
             this.#session.now += number(plain[0]);
             this.#notices = [];
         }
+    }
+
+    /** The host is killed, and starts again with what it kept. */
+    async #crash() {
+        const { now, saved } = this.#session;
+        await this.#session.close();
+        this.#session = undefined;
+        [this.#held, this.#notices] = [undefined, []];
+        this.#actions.clear();
+        const options = { ...this.#options, snapshot: saved };
+        this.#session = await Session.open(this.#engine, options, this.#file, now);
     }
 
     // ---- The engine's lines --------------------------------------------------------------------
@@ -285,6 +332,12 @@ class Player {
                 this.#same('the range', `${offset}..${offset + length}`, range(rest[0]).join('..'));
                 if (rest[1]) this.#same('the algorithm', names.toLowerCase(), rest[1]);
                 this.#sameAll({ part: partNumber }, named);
+                break;
+            }
+            case 'save': {
+                const text = more.map((part) => part.replace(/^text /, ''));
+                if (text.length) this.#same('the snapshot', action.snapshot, text.join(''));
+                this.#sameAll(JSON.parse(action.snapshot), named);
                 break;
             }
             case 'credentials':
@@ -500,9 +553,15 @@ class Player {
             };
             if (name === 'whole')
                 return this.#file.digest(which?.toUpperCase() ?? algorithm).toString('base64');
+            const count = Math.ceil(size / step);
+            const md5 = (n) => this.#file.digest('MD5', (n - 1) * step, Math.min(step, size - (n - 1) * step));
+            if (name === 'md5' && which) return md5(Number(which)).toString('hex');
+            if (name === 'md5') {
+                const all_ = Buffer.concat(Array.from({ length: count }, (_, i) => md5(i + 1)));
+                return `${digestOf('MD5', all_).toString('hex')}-${count}`;
+            }
             if (name === 'part') return part(Number(which)).toString('base64');
             if (name !== 'composite') return all;
-            const count = Math.ceil(size / step);
             const all_ = Buffer.concat(Array.from({ length: count }, (_, i) => part(i + 1)));
             return `${digestOf(algorithm, all_).toString('base64')}-${count}`;
         });

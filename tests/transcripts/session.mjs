@@ -40,6 +40,9 @@ export class Session {
     #urls = new Set();
     #paused = false;
     #offline = false;
+    #keep;
+    /** The last snapshot, until it is forgotten. @type {string | undefined} */
+    saved;
 
     static async open(engine, options, file, now) {
         const session = new Session();
@@ -47,6 +50,8 @@ export class Session {
         session.#engine = engine;
         session.#file = file;
         session.#concurrency = options.concurrency || 4;
+        session.#keep = options.keep;
+        if (options.keep) session.saved = options.snapshot;
         if (options.credentials) session.#learn(options.credentials);
         session.#upload = await engine.open(options, now);
         return session;
@@ -81,8 +86,20 @@ export class Session {
             case 'wait':
                 this.#checkWait(action.untilMs);
                 break;
+            case 'save':
+                this.#checkSnapshot(action.snapshot);
+                this.saved = action.snapshot;
+                break;
+            case 'forget':
+                demand(this.saved, 'forgets what it never saved');
+                this.saved = undefined;
+                break;
             case 'done':
             case 'failed':
+                demand(
+                    Boolean(this.saved) === Boolean(action.failure?.resumable),
+                    `is over, and a snapshot is ${this.saved ? 'left' : 'missing'}`,
+                );
                 demand(this.live.size === 0, `is over, but ${[...this.live.keys()]} go on`);
         }
         return action;
@@ -111,6 +128,23 @@ export class Session {
             demand(this.live.size > 0, 'waits for nothing');
     }
 
+    #checkSnapshot(text) {
+        demand(this.#keep, 'saves, and nobody keeps it');
+        for (const [id, secrets] of this.#secrets)
+            for (const secret of [id, ...secrets])
+                demand(!secret || !text.includes(secret), `saves the secret ${secret}`);
+        demand(!/signature/i.test(text) && text.length < 4096, 'saves too much');
+    }
+
+    /** Whatever S3 is told, a host that is killed now can go on from. */
+    #checkSaved({ operation, url }) {
+        if (!this.#keep || ['PutObject', 'AbortMultipartUpload'].includes(operation)) return;
+        demand(this.saved, `${operation} before a snapshot`);
+        const { uploadId } = JSON.parse(this.saved);
+        const id = new URL(url).searchParams.get('uploadId');
+        if (id) demand(uploadId === id, `${operation} before the upload id is kept`);
+    }
+
     /** Remember what a grant allows to sign with. */
     #learn(text) {
         let document;
@@ -128,6 +162,7 @@ export class Session {
     // ---- What S3 will check --------------------------------------------------------------------
 
     #checkRequest(request) {
+        this.#checkSaved(request);
         const inFlight = [...this.live.values()].filter((a) => a.request?.file).length;
         demand(inFlight <= this.#concurrency, `sends ${inFlight} parts at once`);
         demand(new URL(request.url).href === request.url, `a browser changes ${request.url}`);

@@ -274,7 +274,9 @@ static void play(const story *s)
         case PH_ACTION_HASH:
         case PH_ACTION_CREDENTIALS: remember(&a); continue;
         case PH_ACTION_CANCEL: CHECK(forget(a.id, &j)); continue;
-        case PH_ACTION_NOTICE: continue;
+        case PH_ACTION_NOTICE:
+        case PH_ACTION_SAVE:
+        case PH_ACTION_FORGET: continue;
         case PH_ACTION_WAIT:
             if (h.live_count) {
                 forget(h.live[0].id, &j);

@@ -55,6 +55,7 @@ const WORDS = {
     creating: 'Starting',
     sending: 'Uploading',
     listing: 'Asking S3 what it has',
+    verifying: 'Comparing with what S3 has',
     completing: 'Finishing',
     checking: 'Checking',
     aborting: 'Cancelling',

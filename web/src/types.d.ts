@@ -155,6 +155,8 @@ export interface Failure {
     partNumber?: number;
     tries?: number;
     retryable?: boolean;
+    /** nothing was aborted: it can go on from the last snapshot */
+    resumable?: boolean;
 }
 
 /** The engine's constants and error names: JavaScript has no copy of them. */
@@ -211,6 +213,8 @@ export type Action =
     | { kind: 'hash'; id: number; hash: HashJob }
     | { kind: 'credentials'; id: number; ask: Ask }
     | { kind: 'notice'; notice: Notice }
+    | { kind: 'save'; snapshot: string }
+    | { kind: 'forget' }
     | { kind: 'wait'; untilMs?: number }
     | { kind: 'done'; receipt: Receipt }
     | { kind: 'failed'; failure: Failure };
