@@ -115,13 +115,16 @@ bench-api: $B/parthaul-api ## what one processor of the API answers, into build/
 	@tests/setup/deps.sh server bench
 	@$B/venv/bin/python tests/bench/api.py
 
+size: $B/wasm/named.wasm $(web) ## what each kilobyte of the web files is for
+	@python3 tests/bench/size.py $<
+
 distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz bench-api types lint format lambda install deps clean distclean help
+.PHONY: all demo test check unit fuzz bench-api size types lint format lambda install deps clean distclean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -188,12 +191,16 @@ $B/native/api/info.o $B/asan/api/info.o $B/fuzz/api/info.o: $B/gen/openapi.inc
 # ---- The web files ---------------------------------------------------------------------------------
 
 # One name a line in exports.txt; the linker knows them with an underscore.
+link_wasm = $(EMCC) $(strict) $(include) $(wasm) $< $B/wasm/libparthaul.a -o $@ \
+	-sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 \
+	-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,)
+
 web/dist/parthaul.wasm: wasm/exports.c wasm/exports.txt $B/wasm/libparthaul.a
 	$(call show,EMCC)
-	$Q mkdir -p $(@D) && $(EMCC) $(strict) $(include) $(wasm) $< $B/wasm/libparthaul.a -o $@ \
-		-MMD -MP -MT $@ -MF $B/wasm/exports.d \
-		-sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 \
-		-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,)
+	$Q mkdir -p $(@D) && $(link_wasm) -MMD -MP -MT $@ -MF $B/wasm/exports.d
+
+$B/wasm/named.wasm: wasm/exports.c web/dist/parthaul.wasm
+	$Q $(link_wasm) --profiling-funcs
 
 # Only what the JSDoc says is written: the modules themselves are copied as they are.
 web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.types.json | $D/node.ok
