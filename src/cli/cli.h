@@ -20,7 +20,7 @@ enum cli_exit {
 };
 
 /* The exit code that stands for a code of enum ph_err. */
-enum cli_exit cli_exit_of(int err);
+int cli_exit_of(int err);
 
 /* One for each command: argv[0] is its name. They return an exit code. */
 int cli_put(int argc, char **argv);

@@ -81,7 +81,7 @@ void cli_print_text(ph_str text)
 }
 
 /* see cli.h */
-enum cli_exit cli_exit_of(int err)
+int cli_exit_of(int err)
 {
     switch (err) {
     case PH_OK: return CLI_DONE;

@@ -812,7 +812,7 @@ static int upload(post *p)
         err = print_json(p);
     else if (err == PH_OK)
         print_summary(p);
-    return err == PH_OK ? (int)cli_exit_of(p->first_err) : report_error(&p->report, err, NULL);
+    return err == PH_OK ? cli_exit_of(p->first_err) : report_error(&p->report, err, NULL);
 }
 
 static void post_clear(post *p)
