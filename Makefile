@@ -41,7 +41,7 @@ types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
 sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 
-api_libs := libmicrohttpd libcurl jose jansson libcrypto
+api_libs := libmicrohttpd gnutls libcurl jose jansson libcrypto
 programs := $(if $(cli),$B/parthaul) $(if $(api),$B/parthaul-api)
 module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
 

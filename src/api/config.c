@@ -16,9 +16,11 @@
 #include "core/err.h"
 #include "core/str.h"
 #include "core/sts.h"
+#include "content.h"
 #include "fetch.h"
 #include "introspect.h"
 #include "prefix.h"
+#include "tls.h"
 
 #define MAX_FILE 262144
 #define EC2_ENDPOINT "http://169.254.169.254"
@@ -156,22 +158,10 @@ static const char *read_origins(api_config *c, ph_str value)
 /* The content of a file that a setting names; NULL, or what is wrong. Clear `out` in any case. */
 static const char *read_file(ph_str path, ph_buf *out)
 {
-    ph_buf name;
-    ph_buf_init(&name, 4096);
-    ph_buf_str(&name, path);
-    ph_buf_char(&name, '\0');
     ph_buf_init(out, MAX_FILE);
-    FILE *file = name.err == PH_OK ? fopen(name.ptr, "rb") : NULL;
-    ph_buf_clear(&name);
-    if (!file)
-        return "names a file that cannot be opened";
-    char block[4096];
-    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        ph_buf_add(out, block, n);
-    ph_wipe(block, sizeof block);
-    bool good = !ferror(file) && out->err == PH_OK;
-    fclose(file);
-    return good ? NULL : "names a file that cannot be read, or is too large";
+    return api_content_read(path, out) == PH_OK
+               ? NULL
+               : "names a file that cannot be read, or is too large";
 }
 
 static const char *need_keys(api_config *c)
@@ -318,26 +308,16 @@ static const char *read_required(api_config *c, ph_str value)
     return NULL;
 }
 
-static const char *read_pem_file(ph_str path, ph_str *out)
-{
-    ph_buf content;
-    const char *wrong = read_file(path, &content);
-    if (!wrong && !ph_str_starts(ph_str_trim(ph_buf_view(&content)), PH_STR("-----BEGIN")))
-        wrong = "names a file that is not PEM";
-    if (!wrong)
-        wrong = complaint(ph_str_copy(ph_buf_view(&content), out));
-    ph_buf_clear(&content);
-    return wrong;
-}
-
 static const char *read_tls_cert(api_config *c, ph_str value)
 {
-    return read_pem_file(value, &c->tls_cert);
+    c->tls_cert_file = value;
+    return NULL; /* read together with the key */
 }
 
 static const char *read_tls_key(api_config *c, ph_str value)
 {
-    return read_pem_file(value, &c->tls_key);
+    c->tls_key_file = value;
+    return NULL;
 }
 
 static const char *read_run_as(api_config *c, ph_str value)
@@ -791,6 +771,22 @@ static bool check_own(const api_config *c, ph_buf *says)
                "is not set, nor is another source of the service's own credentials");
 }
 
+static bool check_tls(const api_config *c, ph_buf *says)
+{
+    if (!c->tls_cert_file.ptr && !c->tls_key_file.ptr)
+        return true;
+    if (!c->tls_cert_file.ptr || !c->tls_key_file.ptr)
+        return say(says, c->tls_cert_file.ptr ? "PARTHAUL_TLS_KEY_FILE" : "PARTHAUL_TLS_CERT_FILE",
+                   "is not set, but the other one of the two is");
+    const char *wrong = api_tls_check(c->tls_cert_file, c->tls_key_file);
+    if (!wrong)
+        return true;
+    ph_buf_cstr(says, "PARTHAUL_TLS_CERT_FILE: the certificate ");
+    ph_buf_cstr(says, wrong);
+    ph_buf_char(says, '\n');
+    return false;
+}
+
 static bool check_together(api_config *c, ph_buf *says)
 {
     bool good = true;
@@ -799,9 +795,8 @@ static bool check_together(api_config *c, ph_buf *says)
         good = false;
     if (!check_own(c, says))
         good = false;
-    if (!c->tls_cert.ptr != !c->tls_key.ptr)
-        good = say(says, c->tls_cert.ptr ? "PARTHAUL_TLS_KEY_FILE" : "PARTHAUL_TLS_CERT_FILE",
-                   "is not set, but the other one of the two is");
+    if (!check_tls(c, says))
+        good = false;
     if (c->roles.ptr && !c->role_prefix.ptr)
         good = say(says, "PARTHAUL_ROLE_PREFIX", "is not set, but PARTHAUL_ROLES is");
     if (c->url_seconds > c->session_seconds)
@@ -883,8 +878,6 @@ void api_config_clear(api_config *c)
         ph_str_free(&c->origins[i]);
     ph_str_free(&c->sts_endpoint);
     ph_str_free(&c->prefix);
-    ph_str_free(&c->tls_cert);
-    ph_str_free(&c->tls_key);
     ph_str_free(&c->introspection_auth);
     ph_endpoint_clear(&c->bucket_at);
     api_keyset_free(c->keys);

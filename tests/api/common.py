@@ -155,6 +155,9 @@ class Api:
                 parsed.append(json.loads(line))
         return parsed
 
+    def events(self, name):
+        return [line for line in self.lines() if line.get("event") == name]
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
