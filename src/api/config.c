@@ -723,7 +723,7 @@ static int check_prefix(const api_config *c)
     api_prefix_longest(c->prefix, &prefix);
     int err = prefix.err;
     if (err == PH_OK)
-        err = ph_sts_prefix_policy(c->bucket, ph_buf_view(&prefix), &policy);
+        err = ph_sts_prefix_policy(c->role_arn, c->bucket, ph_buf_view(&prefix), &policy);
     ph_buf_clear(&prefix);
     ph_buf_clear(&policy);
     return err;

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 import boto3
 import botocore.exceptions
@@ -256,6 +257,12 @@ def try_creds_usage():
                       ["--role-arn", role, "--sts-endpoint", "http://sts.example"],
                       ["--role-arn", role, "--sts-endpoint", "nowhere"],
                       ["--role-arn", role, "--region", "a b"],
+                      ["--role-arn", "arn:a*s:iam::1:role/upload", "--prefix", "s3://bucket/a/"],
+                      ["--role-arn", role, "--external-id", "a b"],
+                      ["--role-arn", role, "--token-code", "123456"],
+                      ["--role-arn", role, "--serial-number", "GAHT12345678"],
+                      ["--role-arn", role, "--serial-number", "GAHT12345678", "--token-code", "12345x"],
+                      ["--api", "https://a.example", "--external-id", "ab", "--token", "t"],
                       ["--role-arn", role, "--format", "xml"], ["--role-arn", role, "--tries", "0"],
                       ["--colour"], ["--role-arn"]):
         failed(f"creds: refused: {arguments}", run("creds", *arguments, env=own), 2, "parthaul: ",
@@ -281,6 +288,16 @@ def try_creds_faults():
     check("creds: tried again", (done.returncode, len(seen)), (0, 3))
     check("creds: signed with the session", (seen[0][1].get("X-Amz-Security-Token") or
           seen[0][1].get("x-amz-security-token")), "sessiontoken")
+    done, seen = sts(says(200, GOOD_STS), options=(
+        "--external-id", "ours:1/2", "--serial-number", "arn:aws:iam::1:mfa/me",
+        "--token-code", "012345", "--prefix", "s3://bucket/a/", "--role-arn",
+        "arn:aws-cn:iam::123456789012:role/upload"))
+    form = dict(urllib.parse.parse_qsl(seen[0][2].decode()))
+    check("creds: external id and MFA", (done.returncode, form.get("ExternalId"),
+          form.get("SerialNumber"), form.get("TokenCode")),
+          (0, "ours:1/2", "arn:aws:iam::1:mfa/me", "012345"))
+    check("creds: the policy is of the role's partition",
+          json.loads(form["Policy"])["Statement"][0]["Resource"], "arn:aws-cn:s3:::bucket/a/*")
     done, seen = sts(says(500))
     failed("creds: 500", done, 4, "HTTP 500", secrets=own.values())
     check("creds: 500: tries", len(seen), 3)

@@ -53,9 +53,10 @@ static int lend(api_sts *sts, const api_wish *wish, uint64_t now_ms, bool may_wa
         MUST(ph_str_equal(wish->role_arn, PH_STR("arn:aws:iam::1:role/reader")));
     else
         MUST(ph_str_starts(where, PH_STR(PREFIX)));
-    int err = !where.ptr      ? PH_OK
-              : wish->key.ptr ? ph_sts_key_policy(config.bucket, wish->key, &policy)
-                              : ph_sts_prefix_policy(config.bucket, wish->prefix, &policy);
+    int err = !where.ptr ? PH_OK
+              : wish->key.ptr
+                  ? ph_sts_key_policy(wish->role_arn, config.bucket, wish->key, &policy)
+                  : ph_sts_prefix_policy(wish->role_arn, config.bucket, wish->prefix, &policy);
     MUST(err == PH_OK || err == PH_ERR_TOO_LONG);
     ph_buf_clear(&policy);
     memset(out, 0, sizeof *out);
@@ -183,7 +184,7 @@ static void feed_claims(ph_str text)
     if (api_prefix_make(PH_STR("builds/{product}/{build}/"), claims, &prefix).problem ==
         API_NO_PROBLEM) {
         ph_str made = ph_buf_view(&prefix);
-        MUST(ph_sts_prefix_policy(PH_STR("uploads"), made, &policy) == PH_OK);
+        MUST(ph_sts_prefix_policy(config.role_arn, PH_STR("uploads"), made, &policy) == PH_OK);
         size_t slashes = 0;
         for (size_t i = 0; i < made.len; i++) {
             slashes += made.ptr[i] == '/';
