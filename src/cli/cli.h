@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 
+#include "core/buf.h"
 #include "core/creds.h"
 
 /* Scripts rely on these. */
@@ -96,5 +97,8 @@ void cli_print(ph_str text);
 
 /* The same of a text from outside: control bytes are shown as "?". */
 void cli_print_text(ph_str text);
+
+/* Write what was built, unless that failed, and wipe it. Returns the buffer's error. */
+int cli_print_buf(ph_buf *b);
 
 #endif

@@ -266,12 +266,8 @@ static int print_loan(const loan *l, format f, report *r)
     }
     if (f != FORMAT_ENV)
         ph_buf_char(&b, '\n');
-    int err = b.err;
-    if (err == PH_OK) {
-        setvbuf(stdout, NULL, _IONBF, 0); /* the library keeps no copy of it */
-        cli_print(ph_buf_view(&b));
-    }
-    ph_buf_clear(&b); /* wipes it */
+    setvbuf(stdout, NULL, _IONBF, 0); /* the library keeps no copy of it */
+    int err = cli_print_buf(&b);
     return err == PH_OK ? CLI_DONE : report_error(r, err, NULL);
 }
 

@@ -765,11 +765,7 @@ static int print_json(const post *p)
     ph_json_close_array(&b);
     ph_json_close(&b);
     ph_buf_char(&b, '\n');
-    int err = b.err;
-    if (err == PH_OK)
-        cli_print(ph_buf_view(&b));
-    ph_buf_clear(&b);
-    return err;
+    return cli_print_buf(&b);
 }
 
 static void print_summary(const post *p)

@@ -2,9 +2,7 @@
 them ours and on loopback, with parthaul-api between them and a real STS."""
 
 import base64
-import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -16,11 +14,12 @@ import threading
 import time
 import urllib.parse
 
-from common import (API, AUDIENCE, ISSUER, SECRETS, Api, base64url, check, equal, good_answer, token)
+from common import (API, AUDIENCE, ISSUER, SECRETS, Api, Handler, base64url, check, equal,
+                    good_answer, served, token)
 
 
-class Fake(http.server.BaseHTTPRequestHandler):
-    """Answers by a function of (handler, body); counts, and remembers the last request."""
+class Fake(Handler):
+    """Answers by a function of (method, path, headers, body); remembers the requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -31,32 +30,13 @@ class Fake(http.server.BaseHTTPRequestHandler):
         with server.lock:
             server.requests.append((self.command, self.path, dict(self.headers.items()), body))
         status, answer, headers = server.answer(self.command, self.path, self.headers, body)
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+        self.reply(status, answer, **headers)
 
     do_GET = do_POST = do_PUT = handle_any
 
-    def log_message(self, *_):
-        pass
 
-
-@contextlib.contextmanager
 def serving(answer):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fake)
-    server.daemon_threads = True
-    server.requests, server.lock, server.answer = [], threading.Lock(), answer
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return served(Fake, requests=[], answer=answer)
 
 
 def as_json(value, status=200, **headers):
@@ -150,7 +130,7 @@ def test_jwks(folder, settings):
                 "a key of its own": later.token(header={"kid": "e", "jwk": later.jwk}),
                 "its own URL": later.token(header={"kid": "e", "jku": issuer.url}),
                 "HMAC by the public key": token(
-                    secret=json.dumps(rsa.jwk).encode(), header={"alg": "HS256", "kid": "r"}),
+                    by=json.dumps(rsa.jwk).encode(), header={"alg": "HS256", "kid": "r"}),
             }
             for what, made in wrong.items():
                 status, _, problem = api.ask("GET", "/v1/credentials", made)

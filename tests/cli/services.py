@@ -4,7 +4,6 @@ and sh."""
 
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -13,30 +12,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 
-import boto3
 import botocore.exceptions
 import botocore.session
-from botocore.config import Config
 
 from checks import CLEAN, PROGRAM, ROOT, check, finish, run
 
-sys.path += [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "api")]
-sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import kit  # noqa: E402
 import bucket as servers  # noqa: E402
-import run as api_tests  # noqa: E402
+import common as api_tests  # noqa: E402
 
-SEAWEEDFS = os.path.join(ROOT, "tests", "servers", "seaweedfs.sh")
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
          "AWS_CREDENTIAL_EXPIRATION")
 API_KEY = "the-key-of-the-tests-0123456789"
 GOOD_STS = api_tests.good_answer()
 
 
-class Scripted(http.server.BaseHTTPRequestHandler):
+class Scripted(kit.Handler):
     """Answers by the server's list of functions, one for each request; the last one stays."""
 
     protocol_version = "HTTP/1.1"
@@ -52,35 +47,13 @@ class Scripted(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_DELETE = handle_one
 
-    def reply(self, status, body=b"", **headers):
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
     def handle(self):
         with contextlib.suppress(OSError):
             super().handle()
 
-    def log_message(self, *_):
-        pass
 
-
-@contextlib.contextmanager
 def scripted(*script):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
-    server.script, server.seen, server.lock = list(script), [], threading.Lock()
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return kit.served(Scripted, script=list(script), seen=[])
 
 
 def says(status, body=b"", **headers):
@@ -96,21 +69,13 @@ def hang_up(handler):
 
 
 def client(env, creds):
-    return boto3.client("s3", endpoint_url=env["S3_ENDPOINT"], region_name=env["AWS_REGION"],
-                        aws_access_key_id=creds["AccessKeyId"],
-                        aws_secret_access_key=creds["SecretAccessKey"],
-                        aws_session_token=creds.get("SessionToken"),
-                        config=Config(s3={"addressing_style": "path"}, proxies={},
-                                      retries={"max_attempts": 1}))
+    return kit.s3_client(env, creds["AccessKeyId"], creds["SecretAccessKey"],
+                         creds.get("SessionToken"))
 
 
 def may_write(what, s3, bucket, key, expected):
-    try:
-        s3.put_object(Bucket=bucket, Key=key, Body=b"lent")
-        got = True
-    except botocore.exceptions.ClientError as error:
-        got = error.response["Error"]["Code"]
-    check(what, got, expected)
+    code = kit.refusal(s3.put_object, Bucket=bucket, Key=key, Body=b"lent")
+    check(what, code or True, expected)
 
 
 def by_shell(text, env):
@@ -597,26 +562,14 @@ def main():
     try_creds_faults()
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     try_post_faults(folder)
-    state = os.path.join(folder, "s3")
-    subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
-    try:
-        env = servers.read_env(state)
+    with kit.seaweedfs(os.path.join(folder, "s3")) as env:
         w = World(env)
         servers.prepare(w.s3, w.bucket, ["http://127.0.0.1"])
-        secret = pathlib.Path(folder, "jwt-secret")
-        secret.write_bytes(api_tests.JWT_SECRET)
-        settings = {
-            "PARTHAUL_BUCKET": w.bucket, "PARTHAUL_REGION": env["AWS_REGION"],
-            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"], "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"],
-            "PARTHAUL_ROLE_ARN": env["ROLE_ARN"], "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret),
-            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"]}
+        settings = kit.api_settings(folder, env)
         try_creds_sts(w)
         try_creds_api(w, folder, settings)
         try_post(w, folder, settings)
-    finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
     finish()
 
 
