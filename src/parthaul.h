@@ -140,6 +140,13 @@ void ph_hash_init(ph_hash *h, ph_alg alg);
 /* Digest `len` more bytes. Any splitting of the input gives the same result. */
 void ph_hash_update(ph_hash *h, const void *data, size_t len);
 
+/*
+ * Digest `len` more bytes in each of `count` digests: data[i] in h[i]. No two may be the same.
+ * SHA-256, SHA-1 and MD5 of eight messages cost little more so than one alone; with the CRCs, and
+ * where lengths differ, nothing is lost by it.
+ */
+void ph_hash_update_all(ph_hash *const h[], const void *const data[], size_t count, size_t len);
+
 /* Write the digest of what was digested so far. `h` is unchanged and may go on. */
 void ph_hash_digest(const ph_hash *h, ph_digest *out);
 
@@ -236,10 +243,8 @@ typedef struct ph_upload_options {
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */
     uint64_t seed;          /* of the jitter; any number */
-    bool unattended; /* nobody can sign in again: DENIED SIGN_IN ends an upload under way, where
-                               it would pause it otherwise */
-    bool keep;       /* the host keeps snapshots: a failure that may pass aborts nothing */
-    ph_str snapshot; /* of PH_ACTION_SAVE: go on with that upload. Target, object, part_size,
+    bool keep;              /* the host keeps snapshots: a failure that may pass aborts nothing */
+    ph_str snapshot;        /* of PH_ACTION_SAVE: go on with that upload. Target, object, part_size,
                                alg, type and payload come from it, `size` must be the same, and S3's
                                parts are compared with the file before they count. Absent: a new
                                upload */
@@ -329,7 +334,7 @@ typedef struct ph_notice {
     bool paused;
     uint32_t part_number; /* PART, RETRY; 0: not of a part */
     ph_part_state part_state;
-    int err;             /* RETRY; STATE: SIGN_IN, paused until somebody did; WARNING: or 0 */
+    int err;             /* RETRY */
     uint64_t until_ms;   /* RETRY */
     const char *message; /* WARNING: a sentence with what to do; RETRY: S3's code or a sentence */
 } ph_notice;
@@ -394,9 +399,8 @@ typedef enum ph_event_kind {
     PH_EVENT_HASHED,     /* of job `id`: digest[0..1] */
     PH_EVENT_UNREADABLE, /* job or request `id`: err is FILE_UNREADABLE or FILE_CHANGED */
     PH_EVENT_GRANTED,    /* of ask `id`: document */
-    PH_EVENT_DENIED, /* of ask `id`: err is SIGN_IN (pauses what is under way: RESUME asks again),
-                            FORBIDDEN, NO_CREDENTIALS, or where nobody can renew them, what S3
-                            refused them with */
+    PH_EVENT_DENIED,     /* of ask `id`: err is SIGN_IN, FORBIDDEN, NO_CREDENTIALS, or where nobody
+                            can renew them, what S3 refused them with */
     PH_EVENT_PAUSE,
     PH_EVENT_RESUME,
     PH_EVENT_ABORT,

@@ -8,6 +8,7 @@
 #include "crc.h"
 #include "crypto.h"
 #include "enc.h"
+#include "lanes.h"
 
 #include <string.h>
 
@@ -98,11 +99,40 @@ void ph_hash_init(ph_hash *h, ph_alg alg)
 
 void ph_hash_update(ph_hash *h, const void *data, size_t len)
 {
-    h->length += len;
-    if (is_crc(h->alg))
-        h->state.crc = ph_crc_update(h->alg, h->state.crc, data, len);
-    else if (h->alg != PH_ALG_NONE)
-        ph_md_update(h->state.words, data, len);
+    ph_hash_update_all(&h, &data, 1, len);
+}
+
+/* The digests of one algorithm that goes side by side, as many at a time as there are lanes. */
+static void update_lanes(ph_alg alg, ph_hash *const h[], const void *const data[], size_t count,
+                         size_t len)
+{
+    for (size_t i = 0; i < count;) {
+        void *state[PH_LANES];
+        const uint8_t *from[PH_LANES];
+        size_t n = 0;
+        for (; i < count && n < PH_LANES; i++) {
+            if (h[i]->alg != alg)
+                continue;
+            state[n] = h[i]->state.words;
+            from[n++] = data[i];
+        }
+        if (n > 0)
+            ph_md_update(alg, state, from, n, len);
+    }
+}
+
+void ph_hash_update_all(ph_hash *const h[], const void *const data[], size_t count, size_t len)
+{
+    if (len == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        h[i]->length += len;
+        if (is_crc(h[i]->alg))
+            h[i]->state.crc = ph_crc_update(h[i]->alg, h[i]->state.crc, data[i], len);
+    }
+    update_lanes(PH_ALG_SHA256, h, data, count, len);
+    update_lanes(PH_ALG_SHA1, h, data, count, len);
+    update_lanes(PH_ALG_MD5, h, data, count, len);
 }
 
 /* A CRC as S3 writes it, highest byte first. */

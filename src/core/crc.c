@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * crc - three CRCs without tables in the program: long inputs are folded with a sparse multiple of
- * the polynomial, which is nothing but XOR of words, and what is left goes through a table that is
+ * crc - three CRCs without tables in the program: long inputs are folded with sparse multiples of
+ * the polynomial, which is nothing but XOR of vectors, and what is left goes through a table that is
  * made on the stack in less time than its first use takes.
  *
  * The fold: over GF(2), R(x^8) = R(x)^8, so a sparse multiple R of the polynomial stays one when
@@ -11,23 +11,31 @@
  *
  *     acc[j] = input[j] ^ acc[j - d1] ^ acc[j - d2] ^ ...
  *
- * At the end all that counts are the last WINDOW bytes with what was XORed onto them. Distances
- * of over a thousand bytes keep loads clear of stores that are still under way.
+ * At the end all that counts are the last bytes, as many as the longest distance, with what was
+ * XORed onto them. First few long distances do that (seven loads for 16 bytes, no latency: a
+ * processor's loads are the limit), then more but shorter ones with what those left.
+ *
+ * On x86 with PCLMULQDQ the folding is done by that: the same idea, with distances of 16 and 128
+ * bytes and a product instead of a sum.
  */
 #include "crc.h"
 
 #include <string.h>
 
-#define WINDOW 8192 /* bytes of acc that are kept; every distance is at most WINDOW - BLOCK */
-#define BLOCK 256   /* bytes folded at a time; every distance is at least that */
-#define FOLD_MIN (4 * WINDOW)
-#define TABLE_MIN 64 /* below that, eight shifts a byte are cheaper than making the table */
+#include "crc.def"
 
-/* The distances. That they are right shows in any input above FOLD_MIN; see test_crc.c. */
-#define CRC64NVME_DISTANCES(X) X(4760) X(5101) X(5610) X(7653) X(7660) X(7767)
-#define CRC32C_DISTANCES(X) X(1747) X(2830) X(5321)
-#define CRC32_DISTANCES(X) X(1927) X(2181) X(4018)
-#define ITEM(d) d,
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define CLMUL_TARGET __attribute__((target("pclmul,sse4.1")))
+#define HAS_CLMUL() __builtin_cpu_supports("pclmul")
+#endif
+
+#define BLOCK 256u     /* bytes folded at a time; every distance is at least that */
+#define TABLE_MIN 64u  /* below that, eight shifts a byte are cheaper than making the table */
+#define FAR_MIN 24576u /* below that, only the near fold pays */
+#define NEAR_MIN 4096u /* and below that none */
+#define FAR_WINDOW 8192u
+#define NEAR_WINDOW 2048u /* the longest windows */
 
 /*
  * Polynomials are reflected: the highest bit is x^0, each bit below it one power more. So `one` is
@@ -36,20 +44,23 @@
 typedef struct kind {
     uint64_t poly;
     uint64_t one;
-    uint64_t lane; /* x^(8 * WINDOW / 4) modulo the polynomial */
-    uint16_t distance[6];
+    uint64_t lane; /* x^(8 * window / 4) for the window that the near fold leaves */
+    uint32_t far_window, near_window;
+    uint64_t by16[2], by128[2]; /* x^(8n + 63) and x^(8n - 1), highest bit first: see clmul_fold */
 } kind;
 
-static const kind crc64nvme = {UINT64_C(0x9a6c9329ac4bc9b5),
-                               UINT64_C(1) << 63,
-                               UINT64_C(0x59ccb2c07aa6c9b4),
-                               {CRC64NVME_DISTANCES(ITEM)}};
-static const kind crc32c = {0x82f63b78, UINT64_C(1) << 31, 0x0d65762a, {CRC32C_DISTANCES(ITEM)}};
-static const kind crc32 = {0xedb88320, UINT64_C(1) << 31, 0x4d47bae0, {CRC32_DISTANCES(ITEM)}};
+static const kind kinds[] = {
+#define CRC(name, bits, poly, lane, far_window, near_window, ...) \
+    {poly, UINT64_C(1) << (bits - 1), lane, far_window, near_window, __VA_ARGS__},
+    CRC_KINDS(CRC)
+#undef CRC
+};
+_Static_assert(PH_ALG_CRC32C == PH_ALG_CRC64NVME + 1 && PH_ALG_CRC32 == PH_ALG_CRC64NVME + 2,
+               "the kinds stand in the order of the algorithms");
 
 static const kind *kind_of(ph_alg alg)
 {
-    return alg == PH_ALG_CRC64NVME ? &crc64nvme : alg == PH_ALG_CRC32C ? &crc32c : &crc32;
+    return &kinds[alg - PH_ALG_CRC64NVME];
 }
 
 /* ---- Arithmetic modulo the polynomial ---------------------------------------------------------- */
@@ -122,109 +133,213 @@ static uint64_t add_bytes(const uint64_t table[256], uint64_t crc, const uint8_t
     return crc;
 }
 
-/* WINDOW bytes as four lanes, since a byte's table look-up waits for the one before it. */
-static uint64_t add_window(const kind *k, const uint64_t table[256], uint64_t crc, const uint8_t *p)
+/* What the near fold leaves, as four lanes, since a byte's look-up waits for the one before it. */
+static uint64_t add_lanes(const kind *k, const uint64_t table[256], const uint8_t *p)
 {
-    const size_t lane = WINDOW / 4;
-    uint64_t b = 0, c = 0, d = 0;
+    const size_t lane = k->near_window / 4;
+    uint64_t a = 0, b = 0, c = 0, d = 0;
     for (size_t i = 0; i < lane; i++) {
-        crc = add_byte(table, crc, p[i]);
+        a = add_byte(table, a, p[i]);
         b = add_byte(table, b, p[lane + i]);
         c = add_byte(table, c, p[2 * lane + i]);
         d = add_byte(table, d, p[3 * lane + i]);
     }
-    crc = multiply(k, crc, k->lane) ^ b;
-    crc = multiply(k, crc, k->lane) ^ c;
-    return multiply(k, crc, k->lane) ^ d;
+    a = multiply(k, a, k->lane) ^ b;
+    a = multiply(k, a, k->lane) ^ c;
+    return multiply(k, a, k->lane) ^ d;
 }
 
 /* ---- Long inputs ------------------------------------------------------------------------------- */
 
-static uint64_t load(const uint8_t *p)
+/* 16 bytes: a register of SSE2, NEON and WebAssembly's SIMD, two words where there is no such thing. */
+typedef uint8_t vector __attribute__((vector_size(16)));
+
+static inline vector load(const uint8_t *p)
 {
-    uint64_t word;
-    memcpy(&word, p, sizeof word);
-    return word;
+    vector v;
+    memcpy(&v, p, sizeof v);
+    return v;
 }
 
-static void store(uint8_t *p, uint64_t word)
+static inline void store(uint8_t *p, vector v)
 {
-    memcpy(p, &word, sizeof word);
+    memcpy(p, &v, sizeof v);
+}
+
+/* Compilers make a call of a copy that is a loop, and in WebAssembly a call costs as much as this. */
+static inline void copy_block(uint8_t *to, const uint8_t *from)
+{
+    for (size_t i = 0; i < BLOCK; i += 4 * sizeof(vector)) {
+        vector a = load(from + i), b = load(from + i + 16);
+        vector c = load(from + i + 32), d = load(from + i + 48);
+        store(to + i, a);
+        store(to + i + 16, b);
+        store(to + i + 32, c);
+        store(to + i + 48, d);
+    }
+}
+
+/* The same, and zeros stay behind. Gives where the next one goes. */
+static inline uint8_t *move_block(uint8_t *restrict to, uint8_t *restrict from)
+{
+    for (size_t i = 0; i < BLOCK; i += sizeof(vector)) {
+        store(to + i, load(from + i));
+        store(from + i, (vector){0});
+    }
+    return to + BLOCK;
+}
+
+/* The crc so far counts as XORed onto the first bytes. */
+static void begin(uint8_t block[BLOCK], const uint8_t *p, uint64_t crc)
+{
+    memcpy(block, p, BLOCK);
+    for (size_t i = 0; i < 8; i++)
+        block[i] ^= (uint8_t)(crc >> (8 * i));
 }
 
 /*
- * Fold a block. `acc` is where it belongs in a ring of WINDOW bytes that is there twice, one copy
- * behind the other: so what lies d bytes back is always in one piece, at WINDOW - d further on.
- * The distances have to be constants for the compiler to make vectors of this.
+ * Fold `len` bytes (whole blocks, more than WINDOW) down to the WINDOW bytes `out`. `acc` is a ring
+ * of the last WINDOW bytes; its first block is there again behind its end, so that what lies d back
+ * is always in one piece. In the last WINDOW bytes of the input acc stays zero: they only collect.
+ * The distances have to be constants for the compiler to keep the places in registers.
  */
-#define TERM(d) ^load(acc + (WINDOW - (d)) + i)
-#define DEFINE_FOLD(name, DISTANCES)                                   \
-    static void name(uint8_t *restrict acc, const uint8_t *restrict p) \
-    {                                                                  \
-        for (size_t i = 0; i < BLOCK; i += 8) {                        \
-            uint64_t word = load(p + i) DISTANCES(TERM);               \
-            store(acc + i, word);                                      \
-            store(acc + WINDOW + i, word);                             \
-        }                                                              \
+#define PLACE(d) const uint8_t *back_##d = acc + ((at - (d)) & (window - 1));
+#define NOT_UNROLLED _Pragma("GCC unroll 1")
+#define TERM(d) ^load(back_##d + j + k)
+#define STEP(DISTANCES) store(now + j + k, load(from + j + k) DISTANCES(TERM));
+#define DEFINE_FOLD(name, WINDOW, DISTANCES)                                            \
+    static void name(const uint8_t *p, size_t len, uint64_t crc, uint8_t *restrict out) \
+    {                                                                                   \
+        enum { window = WINDOW };                                                       \
+        uint8_t acc[window + BLOCK], first[BLOCK];                                      \
+        const uint8_t *from = first;                                                    \
+        memset(acc, 0, sizeof acc);                                                     \
+        begin(first, p, crc);                                                           \
+        for (size_t at = 0; len > 0; len -= BLOCK, at = (at + BLOCK) & (window - 1)) {  \
+            uint8_t *now = acc + at;                                                    \
+            DISTANCES(PLACE)                                                            \
+            NOT_UNROLLED                                                                \
+            for (size_t j = 0; j < BLOCK; j += 64) {                                    \
+                for (size_t k = 0; k < 64; k += sizeof(vector))                         \
+                    STEP(DISTANCES)                                                     \
+            }                                                                           \
+            if (len <= window)                                                          \
+                out = move_block(out, now);                                             \
+            if (at == 0)                                                                \
+                copy_block(acc + window, acc);                                          \
+            p += BLOCK;                                                                 \
+            from = p;                                                                   \
+        }                                                                               \
     }
-DEFINE_FOLD(fold_crc64nvme, CRC64NVME_DISTANCES)
-DEFINE_FOLD(fold_crc32c, CRC32C_DISTANCES)
-DEFINE_FOLD(fold_crc32, CRC32_DISTANCES)
+#define CRC(name, bits, poly, lane, far_window, near_window, ...) \
+    DEFINE_FOLD(name##_far, far_window, name##_FAR)               \
+    DEFINE_FOLD(name##_near, near_window, name##_NEAR)
+CRC_KINDS(CRC)
+#undef CRC
 
-static void xor_into(uint8_t *to, const uint8_t *from, size_t len)
-{
-    size_t i = 0;
-    for (; i + 8 <= len; i += 8)
-        store(to + i, load(to + i) ^ load(from + i));
-    for (; i < len; i++)
-        to[i] ^= from[i];
-}
+typedef void fold(const uint8_t *p, size_t len, uint64_t crc, uint8_t *restrict out);
 
-/* `len` is a multiple of BLOCK and above WINDOW. */
+static fold *const folds[][2] = {
+#define CRC(name, ...) {name##_far, name##_near},
+    CRC_KINDS(CRC)
+#undef CRC
+};
+
+/* `len` is whole blocks and at least NEAR_MIN. */
 static uint64_t add_folded(ph_alg alg, const uint64_t table[256], uint64_t crc, const uint8_t *p,
                            size_t len)
 {
     const kind *k = kind_of(alg);
-    uint8_t ring[2 * WINDOW] = {0}, last[WINDOW];
-    size_t at = 0;
-    for (size_t left = len; left > WINDOW; left -= BLOCK, p += BLOCK) {
-        if (alg == PH_ALG_CRC64NVME)
-            fold_crc64nvme(ring + at, p);
-        else if (alg == PH_ALG_CRC32C)
-            fold_crc32c(ring + at, p);
-        else
-            fold_crc32(ring + at, p);
-        if (left == len) { /* what came before counts as XORed onto the first bytes */
-            for (size_t i = 0; i < 8; i++) {
-                ring[i] ^= (uint8_t)(crc >> (8 * i));
-                ring[WINDOW + i] = ring[i];
-            }
-        }
-        at = (at + BLOCK) % WINDOW;
+    uint8_t far[FAR_WINDOW], near[NEAR_WINDOW];
+    if (len >= FAR_MIN) {
+        folds[alg - PH_ALG_CRC64NVME][0](p, len, crc, far);
+        p = far;
+        len = k->far_window;
+        crc = 0;
     }
-    memcpy(last, p, WINDOW);
-    for (size_t i = 0; i < 6 && k->distance[i] > 0; i++)
-        xor_into(last, ring + at + WINDOW - k->distance[i], k->distance[i]);
-    return add_window(k, table, 0, last);
+    folds[alg - PH_ALG_CRC64NVME][1](p, len, crc, near);
+    return add_lanes(k, table, near);
 }
 
+static uint64_t add_portable(ph_alg alg, uint64_t crc, const uint8_t *p, size_t len)
+{
+    uint64_t table[256];
+    make_table(kind_of(alg), table);
+    if (len >= NEAR_MIN) {
+        size_t whole = len - len % BLOCK;
+        crc = add_folded(alg, table, crc, p, whole);
+        p += whole;
+        len -= whole;
+    }
+    return add_bytes(table, crc, p, len);
+}
+
+/* ---- Long inputs, with carry-less multiplication ------------------------------------------------- */
+
+#ifdef HAS_CLMUL
+typedef __m128i product;
+
+CLMUL_TARGET static inline product clmul_load(const uint8_t *p)
+{
+    return _mm_loadu_si128((const product *)p);
+}
+
+/*
+ * 16 bytes moved n bytes on: their first half times x^(8n + 64), their second times x^(8n). One
+ * power less, since the product of two reflected words has its highest bit one place too low.
+ */
+CLMUL_TARGET static inline product clmul_fold(product v, product by, product onto)
+{
+    product first = _mm_clmulepi64_si128(v, by, 0x00), second = _mm_clmulepi64_si128(v, by, 0x11);
+    return _mm_xor_si128(onto, _mm_xor_si128(first, second));
+}
+
+/* Eight at a time, since a product takes its time but another one can begin every other cycle. */
+CLMUL_TARGET static uint64_t add_clmul(const kind *k, uint64_t crc, const uint8_t *p, size_t len)
+{
+    const product by128 = clmul_load((const uint8_t *)k->by128);
+    const product by16 = clmul_load((const uint8_t *)k->by16);
+    product sum = _mm_xor_si128(clmul_load(p), _mm_cvtsi64_si128((long long)crc));
+    p += 16;
+    len -= 16;
+    if (len >= 240) {
+        product v[8] = {sum};
+        for (int i = 1; i < 8; i++)
+            v[i] = clmul_load(p + 16 * (i - 1));
+        for (p += 112, len -= 112; len >= 128; p += 128, len -= 128)
+            for (int i = 0; i < 8; i++)
+                v[i] = clmul_fold(v[i], by128, clmul_load(p + 16 * i));
+        for (int i = 1; i < 8; i++)
+            v[i] = clmul_fold(v[i - 1], by16, v[i]);
+        sum = v[7];
+    }
+    for (; len >= 16; p += 16, len -= 16)
+        sum = clmul_fold(sum, by16, clmul_load(p));
+    uint8_t last[16];
+    _mm_storeu_si128((product *)last, sum);
+    return add_bitwise(k, add_bitwise(k, 0, last, sizeof last), p, len);
+}
+#endif
+
+/* see crc.h */
+uint64_t ph_crc_update_portable(ph_alg alg, uint64_t crc, const void *data, size_t len)
+{
+    const uint64_t ones = kind_of(alg)->one | (kind_of(alg)->one - 1);
+    crc ^= ones;
+    if (len < TABLE_MIN)
+        crc = add_bitwise(kind_of(alg), crc, data, len);
+    else
+        crc = add_portable(alg, crc, data, len);
+    return crc ^ ones;
+}
+
+/* see crc.h */
 uint64_t ph_crc_update(ph_alg alg, uint64_t crc, const void *data, size_t len)
 {
-    const kind *k = kind_of(alg);
-    const uint64_t ones = k->one | (k->one - 1);
-    const uint8_t *p = data;
-    if (len < TABLE_MIN)
-        return add_bitwise(k, crc ^ ones, p, len) ^ ones;
-
-    uint64_t table[256];
-    make_table(k, table);
-    size_t odd = len % BLOCK;
-    crc = add_bytes(table, crc ^ ones, p, odd);
-    p += odd;
-    len -= odd;
-    if (len >= FOLD_MIN)
-        return add_folded(alg, table, crc, p, len) ^ ones;
-    for (; len >= WINDOW; len -= WINDOW, p += WINDOW)
-        crc = add_window(k, table, crc, p);
-    return add_bytes(table, crc, p, len) ^ ones;
+#ifdef HAS_CLMUL
+    const uint64_t ones = kind_of(alg)->one | (kind_of(alg)->one - 1);
+    if (len >= TABLE_MIN && HAS_CLMUL())
+        return add_clmul(kind_of(alg), crc ^ ones, data, len) ^ ones;
+#endif
+    return ph_crc_update_portable(alg, crc, data, len);
 }

@@ -9,6 +9,8 @@
 #include <bearssl_hmac.h>
 #include <string.h>
 
+#include "lanes.h"
+
 /* A running digest; each context begins with the pointer to its class. */
 typedef union md {
     const br_hash_class *class;
@@ -63,12 +65,47 @@ void ph_md_init(void *state, ph_alg alg)
     memcpy(state, &c, sizeof c);
 }
 
-void ph_md_update(void *state, const void *data, size_t len)
+/* The chaining value, which BearSSL documents as part of each context, and the bytes so far. */
+static uint32_t *value_of(md *c, uint64_t **count)
 {
-    md c;
-    memcpy(&c, state, sizeof c);
-    c.class->update(&c.class, data, len);
-    memcpy(state, &c, sizeof c);
+    if (c->class == &br_sha256_vtable) {
+        *count = &c->sha256.count;
+        return c->sha256.val;
+    }
+    *count = c->class == &br_sha1_vtable ? &c->sha1.count : &c->md5.count;
+    return c->class == &br_sha1_vtable ? c->sha1.val : c->md5.val;
+}
+
+/*
+ * A message that begins in the middle of a block is led to its end first; then lanes digests as many
+ * whole blocks as all have; BearSSL does all the rest, or everything.
+ */
+void ph_md_update(ph_alg alg, void *const state[], const uint8_t *const data[], size_t count,
+                  size_t len)
+{
+    md c[PH_LANES];
+    uint32_t *value[PH_LANES] = {NULL};
+    uint64_t *bytes[PH_LANES];
+    const uint8_t *at[PH_LANES] = {NULL};
+    size_t blocks = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&c[i], state[i], sizeof c[i]);
+        value[i] = value_of(&c[i], &bytes[i]);
+        size_t head = (size_t)(0 - *bytes[i]) % 64;
+        if (head > len)
+            head = len;
+        c[i].class->update(&c[i].class, data[i], head);
+        at[i] = data[i] + head;
+        blocks = (len - head) / 64 < blocks ? (len - head) / 64 : blocks;
+    }
+    if (blocks == 0 || !ph_lanes_digest(alg, value, at, count, blocks))
+        blocks = 0;
+    for (size_t i = 0; i < count; i++) {
+        *bytes[i] += 64 * blocks;
+        at[i] += 64 * blocks;
+        c[i].class->update(&c[i].class, at[i], len - (size_t)(at[i] - data[i]));
+        memcpy(state[i], &c[i], sizeof c[i]);
+    }
 }
 
 size_t ph_md_out(const void *state, uint8_t out[PH_DIGEST_MAX])

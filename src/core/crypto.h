@@ -20,12 +20,14 @@ bool ph_equal_secret(const void *a, const void *b, size_t len);
 
 /*
  * Running digests over `state`, PH_MD_STATE bytes of any alignment that may be copied freely. `alg`
- * is SHA256, SHA1 or MD5. ph_md_out writes the digest so far, gives its length and leaves the state
- * as it is.
+ * is SHA256, SHA1 or MD5. ph_md_update digests `len` more bytes in each of `count` states of that
+ * algorithm, up to PH_LANES of them: data[i] in state[i]. ph_md_out writes the digest so far, gives
+ * its length and leaves the state as it is.
  */
 #define PH_MD_STATE 256
 void ph_md_init(void *state, ph_alg alg);
-void ph_md_update(void *state, const void *data, size_t len);
+void ph_md_update(ph_alg alg, void *const state[], const uint8_t *const data[], size_t count,
+                  size_t len);
 size_t ph_md_out(const void *state, uint8_t out[PH_DIGEST_MAX]);
 
 #endif
