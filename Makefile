@@ -41,7 +41,7 @@ types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
 suites := $(sort $(wildcard tests/*/run))
 sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 
-api_libs := libmicrohttpd libcurl jose jansson libcrypto
+api_libs := libmicrohttpd gnutls libcurl jose jansson libcrypto
 programs := $(if $(cli),$B/parthaul) $(if $(api),$B/parthaul-api)
 module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
 
@@ -124,7 +124,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz bench-api size types lint format lambda install deps clean distclean help
+.PHONY: all demo test check unit fuzz bench-api size types lint format lambda install deps clean distclean help force
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -139,26 +139,31 @@ $D/%.ok: tests/setup/deps.sh
 
 # ---- The library, three times --------------------------------------------------------------------
 
-# $1 folder, $2 compiler, $3 archiver, $4 flags for our files, $5 flags for theirs, $6 group of deps.sh
+# Changes when CC does: one program is not linked of two compilers' objects.
+$B/compiler: force
+	@mkdir -p $B && echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' >$@
+
+# $1 folder, $2 compiler, $3 archiver, $4 flags for our files, $5 flags for theirs, $6 group of deps.sh,
+# $7 what says that the compiler is another one
 define library
 $B/$1/libparthaul.a: $(core:src/%.c=$B/$1/%.o) $(bearssl:%=$B/$1/bearssl/%.o) $B/$1/cjson.o
 	$$(call show,AR)
 	$$Q rm -f $$@ && $3 rcs $$@ $$^
 
-$B/$1/core/%.o: src/core/%.c | $D/build.ok $D/$6.ok
+$B/$1/core/%.o: src/core/%.c $7 | $D/build.ok $D/$6.ok
 	$$(call show,CC)
 	$$Q mkdir -p $$(@D) && $2 $(strict) $(include) $4 -MMD -MP -c $$< -o $$@
 
-$B/$1/bearssl/%.o: | $D/build.ok $D/$6.ok
+$B/$1/bearssl/%.o: $7 | $D/build.ok $D/$6.ok
 	$$(call show,CC)
 	$$Q mkdir -p $$(@D) && $2 -I$D/bearssl/inc -I$D/bearssl/src $5 -c $D/bearssl/src/$$*.c -o $$@
 
-$B/$1/cjson.o: | $D/build.ok $D/$6.ok
+$B/$1/cjson.o: $7 | $D/build.ok $D/$6.ok
 	$$(call show,CC)
 	$$Q mkdir -p $$(@D) && $2 $5 -Dstrtod=ph_json_number -c $D/cjson/cJSON.c -o $$@
 endef
-$(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build))
-$(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build))
+$(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build,$B/compiler))
+$(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build,$B/compiler))
 $(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
 	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
 $(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
@@ -177,7 +182,7 @@ $B/parthaul-lambda.zip: $B/parthaul-api src/api/lambda-zip.sh | $D/pack.ok
 	$(call show,ZIP)
 	$Q src/api/lambda-zip.sh $< $@
 
-$B/native/%.o: src/%.c | $D/build.ok
+$B/native/%.o: src/%.c $B/compiler | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -c $< -o $@
 
@@ -287,11 +292,11 @@ $B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
 	$(call show,LD)
 	$Q mkdir -p $(@D) && $(CC) $(sanitize) $^ $$(pkg-config --libs $(api_libs)) -o $@
 
-$B/asan/%.o: src/%.c | $D/build.ok
+$B/asan/%.o: src/%.c $B/compiler | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
 
-$B/asan/tests/test.o: tests/unit/test.c | $D/build.ok
+$B/asan/tests/test.o: tests/unit/test.c $B/compiler | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
 

@@ -243,8 +243,10 @@ typedef struct ph_upload_options {
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */
     uint64_t seed;          /* of the jitter; any number */
-    bool keep;              /* the host keeps snapshots: a failure that may pass aborts nothing */
-    ph_str snapshot;        /* of PH_ACTION_SAVE: go on with that upload. Target, object, part_size,
+    bool unattended; /* nobody can sign in again: DENIED SIGN_IN ends an upload under way, where
+                               it would pause it otherwise */
+    bool keep;       /* the host keeps snapshots: a failure that may pass aborts nothing */
+    ph_str snapshot; /* of PH_ACTION_SAVE: go on with that upload. Target, object, part_size,
                                alg, type and payload come from it, `size` must be the same, and S3's
                                parts are compared with the file before they count. Absent: a new
                                upload */
@@ -334,7 +336,7 @@ typedef struct ph_notice {
     bool paused;
     uint32_t part_number; /* PART, RETRY; 0: not of a part */
     ph_part_state part_state;
-    int err;             /* RETRY */
+    int err;             /* RETRY; STATE: SIGN_IN, paused until somebody did; WARNING: or 0 */
     uint64_t until_ms;   /* RETRY */
     const char *message; /* WARNING: a sentence with what to do; RETRY: S3's code or a sentence */
 } ph_notice;
@@ -399,8 +401,9 @@ typedef enum ph_event_kind {
     PH_EVENT_HASHED,     /* of job `id`: digest[0..1] */
     PH_EVENT_UNREADABLE, /* job or request `id`: err is FILE_UNREADABLE or FILE_CHANGED */
     PH_EVENT_GRANTED,    /* of ask `id`: document */
-    PH_EVENT_DENIED,     /* of ask `id`: err is SIGN_IN, FORBIDDEN, NO_CREDENTIALS, or where nobody
-                            can renew them, what S3 refused them with */
+    PH_EVENT_DENIED, /* of ask `id`: err is SIGN_IN (pauses what is under way: RESUME asks again),
+                            FORBIDDEN, NO_CREDENTIALS, or where nobody can renew them, what S3
+                            refused them with */
     PH_EVENT_PAUSE,
     PH_EVENT_RESUME,
     PH_EVENT_ABORT,

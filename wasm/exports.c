@@ -224,6 +224,7 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
         .presign_limit = number(doc, "presignLimit"),
         .seed = number(doc, "seed"),
         .credentials = ph_json_member_text(doc, "credentials"),
+        .unattended = ph_json_is_true(ph_json_member(doc, "unattended")),
         .keep = ph_json_is_true(ph_json_member(doc, "keep")),
         .snapshot = ph_json_member_text(doc, "snapshot"),
     };
@@ -335,10 +336,10 @@ static void add_notice(ph_buf *b, const ph_notice *n)
         ph_json_add_u64(b, "partNumber", n->part_number);
     if (n->kind == PH_NOTICE_PART)
         ph_json_add_cstr(b, "partState", part_states[n->part_state]);
-    if (n->kind == PH_NOTICE_RETRY) {
+    if (n->err)
         ph_json_add_cstr(b, "code", ph_err_name(n->err));
+    if (n->kind == PH_NOTICE_RETRY)
         ph_json_add_u64(b, "untilMs", n->until_ms);
-    }
     ph_json_add_cstr(b, "message", n->message);
     ph_json_close(b);
 }

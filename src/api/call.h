@@ -40,6 +40,7 @@ void call_refuse(call *c, api_problem problem, const char *detail);
 void call_fail(call *c, int err); /* something behind us or in us went wrong */
 void call_add_header(api_answer *a, const char *name, const char *value);
 void call_add_date(ph_buf *b, const char *name, uint64_t ms);
+void call_add_credentials(ph_buf *b, const ph_creds *creds);
 void call_add_problem(ph_buf *b, const char *name, api_verdict why); /* the document of a refusal */
 
 /*

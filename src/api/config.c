@@ -9,16 +9,18 @@
 #include "config.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "core/crypto.h"
 #include "core/err.h"
 #include "core/str.h"
 #include "core/sts.h"
+#include "content.h"
 #include "fetch.h"
 #include "introspect.h"
 #include "prefix.h"
+#include "tls.h"
 
 #define MAX_FILE 262144
 #define EC2_ENDPOINT "http://169.254.169.254"
@@ -77,18 +79,6 @@ static const char *read_bucket(api_config *c, ph_str value)
     return complaint(ph_bucket_check(value));
 }
 
-static const char *read_region(api_config *c, ph_str value)
-{
-    c->region = value;
-    return NULL; /* checked with the endpoint */
-}
-
-static const char *read_s3_endpoint(api_config *c, ph_str value)
-{
-    c->s3_endpoint = value;
-    return NULL; /* checked with the bucket */
-}
-
 static const char *read_sts_endpoint(api_config *c, ph_str value)
 {
     ph_url url;
@@ -102,24 +92,6 @@ static const char *read_role(api_config *c, ph_str value)
     c->role_arn = value;
     bool arn = ph_str_starts(value, PH_STR("arn:")) && value.len >= 20 && value.len <= 2048;
     return arn ? NULL : "is not the ARN of a role, as arn:aws:iam::123456789012:role/upload";
-}
-
-static const char *read_access_key(api_config *c, ph_str value)
-{
-    c->own.given.access_key_id = value;
-    return NULL;
-}
-
-static const char *read_secret_key(api_config *c, ph_str value)
-{
-    c->own.given.secret_access_key = value;
-    return NULL;
-}
-
-static const char *read_session_token(api_config *c, ph_str value)
-{
-    c->own.given.session_token = value;
-    return NULL;
 }
 
 /* Browsers send scheme, host and port, in lower case and without the scheme's own port. */
@@ -156,22 +128,10 @@ static const char *read_origins(api_config *c, ph_str value)
 /* The content of a file that a setting names; NULL, or what is wrong. Clear `out` in any case. */
 static const char *read_file(ph_str path, ph_buf *out)
 {
-    ph_buf name;
-    ph_buf_init(&name, 4096);
-    ph_buf_str(&name, path);
-    ph_buf_char(&name, '\0');
     ph_buf_init(out, MAX_FILE);
-    FILE *file = name.err == PH_OK ? fopen(name.ptr, "rb") : NULL;
-    ph_buf_clear(&name);
-    if (!file)
-        return "names a file that cannot be opened";
-    char block[4096];
-    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        ph_buf_add(out, block, n);
-    ph_wipe(block, sizeof block);
-    bool good = !ferror(file) && out->err == PH_OK;
-    fclose(file);
-    return good ? NULL : "names a file that cannot be read, or is too large";
+    return api_content_read(path, out) == PH_OK
+               ? NULL
+               : "names a file that cannot be read, or is too large";
 }
 
 static const char *need_keys(api_config *c)
@@ -300,52 +260,6 @@ static const char *read_auth(api_config *c, ph_str value)
     return "is none of token, key, token+key, any";
 }
 
-static const char *read_token_type(api_config *c, ph_str value)
-{
-    c->token_type = value;
-    return NULL;
-}
-
-static const char *read_scope(api_config *c, ph_str value)
-{
-    c->scope = value;
-    return NULL;
-}
-
-static const char *read_required(api_config *c, ph_str value)
-{
-    c->required_claims = value;
-    return NULL;
-}
-
-static const char *read_pem_file(ph_str path, ph_str *out)
-{
-    ph_buf content;
-    const char *wrong = read_file(path, &content);
-    if (!wrong && !ph_str_starts(ph_str_trim(ph_buf_view(&content)), PH_STR("-----BEGIN")))
-        wrong = "names a file that is not PEM";
-    if (!wrong)
-        wrong = complaint(ph_str_copy(ph_buf_view(&content), out));
-    ph_buf_clear(&content);
-    return wrong;
-}
-
-static const char *read_tls_cert(api_config *c, ph_str value)
-{
-    return read_pem_file(value, &c->tls_cert);
-}
-
-static const char *read_tls_key(api_config *c, ph_str value)
-{
-    return read_pem_file(value, &c->tls_key);
-}
-
-static const char *read_run_as(api_config *c, ph_str value)
-{
-    c->run_as = value;
-    return NULL; /* looked up when it is done */
-}
-
 static const char *read_yes(ph_str value, bool *out)
 {
     *out = ph_str_equal(value, PH_STR("yes"));
@@ -384,18 +298,6 @@ static const char *read_role_prefix(api_config *c, ph_str value)
     c->role_prefix = value;
     bool arn = ph_str_starts(value, PH_STR("arn:")) && ph_str_ends(value, PH_STR("/"));
     return arn ? NULL : "is not the begin of roles' ARNs, as arn:aws:iam::123456789012:role/";
-}
-
-static const char *read_issuer(api_config *c, ph_str value)
-{
-    c->issuer = value;
-    return NULL;
-}
-
-static const char *read_audience(api_config *c, ph_str value)
-{
-    c->audience = value;
-    return NULL;
 }
 
 static const char *read_user_claim(api_config *c, ph_str value)
@@ -447,86 +349,6 @@ static const char *read_types(api_config *c, ph_str value)
     return NULL;
 }
 
-static const char *read_properties(api_config *c, ph_str value)
-{
-    c->properties = value;
-    return NULL;
-}
-
-static const char *read_seconds(ph_str value, uint64_t min, uint64_t max, uint32_t *out)
-{
-    uint64_t number;
-    const char *wrong = read_number(value, min, max, &number);
-    if (!wrong)
-        *out = (uint32_t)number;
-    return wrong;
-}
-
-static const char *read_session_seconds(api_config *c, ph_str value)
-{
-    return read_seconds(value, 900, 43200, &c->session_seconds);
-}
-
-static const char *read_url_seconds(api_config *c, ph_str value)
-{
-    return read_seconds(value, 1, 43200, &c->url_seconds);
-}
-
-static const char *read_leeway(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 300, &c->leeway_seconds);
-}
-
-static const char *read_jwks_seconds(api_config *c, ph_str value)
-{
-    return read_seconds(value, 60, 86400, &c->jwks_seconds);
-}
-
-static const char *read_jwks_guard(api_config *c, ph_str value)
-{
-    return read_seconds(value, 1, 3600, &c->jwks_guard_seconds);
-}
-
-static const char *read_max_files(api_config *c, ph_str value)
-{
-    return read_seconds(value, 1, API_MAX_FILES, &c->max_files);
-}
-
-static const char *read_user_rate(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 10000000, &c->rates.per_user);
-}
-
-static const char *read_address_rate(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 10000000, &c->rates.per_address);
-}
-
-static const char *read_proxies(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 16, &c->proxies);
-}
-
-static const char *read_connections(api_config *c, ph_str value)
-{
-    return read_seconds(value, 1, 1000000, &c->connections);
-}
-
-static const char *read_connections_each(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 1000000, &c->connections_per_address);
-}
-
-static const char *read_threads(api_config *c, ph_str value)
-{
-    return read_seconds(value, 0, 64, &c->threads);
-}
-
-static const char *read_request_seconds(api_config *c, ph_str value)
-{
-    return read_seconds(value, 1, 600, &c->request_seconds);
-}
-
 static const char *read_container_relative(api_config *c, ph_str value)
 {
     c->own.container_relative = value;
@@ -550,42 +372,6 @@ static const char *read_container_full(api_config *c, ph_str value)
     return good ? NULL : "is neither https nor on this machine or a container agent's address";
 }
 
-static const char *read_container_endpoint(api_config *c, ph_str value)
-{
-    c->own.container_endpoint = value;
-    return NULL;
-}
-
-static const char *read_container_token(api_config *c, ph_str value)
-{
-    c->own.container_token = value;
-    return NULL;
-}
-
-static const char *read_container_token_file(api_config *c, ph_str value)
-{
-    c->own.container_token_file = value;
-    return NULL;
-}
-
-static const char *read_web_token_file(api_config *c, ph_str value)
-{
-    c->own.web_token_file = value;
-    return NULL;
-}
-
-static const char *read_web_role(api_config *c, ph_str value)
-{
-    c->own.web_role_arn = value;
-    return NULL;
-}
-
-static const char *read_web_session(api_config *c, ph_str value)
-{
-    c->own.web_session_name = value;
-    return NULL;
-}
-
 static const char *read_ec2_endpoint(api_config *c, ph_str value)
 {
     ph_url url;
@@ -602,100 +388,153 @@ static const char *read_ec2_disabled(api_config *c, ph_str value)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
+/* How a value gets into the configuration: by a function, as a text, or as a number in its range. */
+#define READ(function)    \
+    {                     \
+        function, 0, 0, 0 \
+    }
+#define TEXT(member)                             \
+    {                                            \
+        NULL, offsetof(api_config, member), 0, 0 \
+    }
+#define NUMBER(member, min, max)                     \
+    {                                                \
+        NULL, offsetof(api_config, member), min, max \
+    }
+
 static const struct setting {
     const char *name;
     const char *fallback; /* NULL: none */
     bool needed;
-    const char *(*read)(api_config *c, ph_str value);
+    struct reader {
+        const char *(*read)(api_config *c, ph_str value); /* NULL: not by a function */
+        size_t member; /* of a ph_str or, where there is a `max`, of a uint32_t */
+        uint32_t min, max;
+    } reader;
     const char *about;
 } settings[] = {
-    {"PARTHAUL_LISTEN", "127.0.0.1:8081", false, read_listen, "address and port to serve at"},
-    {"PARTHAUL_TLS_CERT_FILE", NULL, false, read_tls_cert, "serve TLS: certificate chain, PEM"},
-    {"PARTHAUL_TLS_KEY_FILE", NULL, false, read_tls_key, "and its private key, PEM"},
-    {"PARTHAUL_RUN_AS", NULL, false, read_run_as, "account to become when started as root"},
-    {"PARTHAUL_PROXIES", "0", false, read_proxies,
+    {"PARTHAUL_LISTEN", "127.0.0.1:8081", false, READ(read_listen), "address and port to serve at"},
+    {"PARTHAUL_TLS_CERT_FILE", NULL, false, TEXT(tls_cert_file),
+     "serve TLS: certificate chain, PEM"},
+    {"PARTHAUL_TLS_KEY_FILE", NULL, false, TEXT(tls_key_file), "and its private key, PEM"},
+    {"PARTHAUL_RUN_AS", NULL, false, TEXT(run_as), "account to become when started as root"},
+    {"PARTHAUL_PROXIES", "0", false, NUMBER(proxies, 0, 16),
      "proxies in front, each of which adds to X-Forwarded-For"},
-    {"PARTHAUL_CONNECTIONS", "1024", false, read_connections, "connections at the same time"},
-    {"PARTHAUL_CONNECTIONS_PER_ADDRESS", "0", false, read_connections_each,
+    {"PARTHAUL_CONNECTIONS", "1024", false, NUMBER(connections, 1, 1000000),
+     "connections at the same time"},
+    {"PARTHAUL_CONNECTIONS_PER_ADDRESS", "0", false, NUMBER(connections_per_address, 0, 1000000),
      "and from one address; 0: as many"},
-    {"PARTHAUL_REQUEST_SECONDS", "30", false, read_request_seconds,
+    {"PARTHAUL_REQUEST_SECONDS", "30", false, NUMBER(request_seconds, 1, 600),
      "in which a request has to be there as a whole"},
-    {"PARTHAUL_THREADS", "0", false, read_threads, "that serve; 0: one for each processor"},
-    {"PARTHAUL_METRICS", "yes", false, read_metrics, "answer /metrics: yes or no"},
-    {"PARTHAUL_ORIGINS", NULL, false, read_origins, "pages that may ask, separated by commas"},
+    {"PARTHAUL_THREADS", "0", false, NUMBER(threads, 0, 64),
+     "that serve; 0: one for each processor"},
+    {"PARTHAUL_METRICS", "yes", false, READ(read_metrics), "answer /metrics: yes or no"},
+    {"PARTHAUL_ORIGINS", NULL, false, READ(read_origins),
+     "pages that may ask, separated by commas"},
 
-    {"PARTHAUL_BUCKET", NULL, true, read_bucket, "the bucket that receives the uploads"},
-    {"PARTHAUL_REGION", "us-east-1", false, read_region, "the bucket's region, also used for STS"},
-    {"PARTHAUL_S3_ENDPOINT", NULL, false, read_s3_endpoint, "S3's URL; without it AWS"},
-    {"PARTHAUL_STS_ENDPOINT", NULL, false, read_sts_endpoint, "STS's URL; without it AWS"},
-    {"PARTHAUL_ROLE_ARN", NULL, true, read_role, "the role that is assumed for each user"},
-    {"PARTHAUL_ROLES", NULL, false, read_roles, "roles of /get_key/ROLE: ROLE or ROLE=SCOPE, ..."},
-    {"PARTHAUL_ROLE_PREFIX", NULL, false, read_role_prefix, "what their ARNs begin with"},
-    {"PARTHAUL_POST_KEYS", "role", false, read_post_keys,
+    {"PARTHAUL_BUCKET", NULL, true, READ(read_bucket), "the bucket that receives the uploads"},
+    {"PARTHAUL_REGION", "us-east-1", false, TEXT(region), "the bucket's region, also used for STS"},
+    {"PARTHAUL_S3_ENDPOINT", NULL, false, TEXT(s3_endpoint), "S3's URL; without it AWS"},
+    {"PARTHAUL_STS_ENDPOINT", NULL, false, READ(read_sts_endpoint), "STS's URL; without it AWS"},
+    {"PARTHAUL_ROLE_ARN", NULL, true, READ(read_role), "the role that is assumed for each user"},
+    {"PARTHAUL_ROLES", NULL, false, READ(read_roles),
+     "roles of /get_key/ROLE: ROLE or ROLE=SCOPE, ..."},
+    {"PARTHAUL_ROLE_PREFIX", NULL, false, READ(read_role_prefix), "what their ARNs begin with"},
+    {"PARTHAUL_POST_KEYS", "role", false, READ(read_post_keys),
      "what signs POST policies: the role's credentials, or the service's own"},
 
-    {"PARTHAUL_AUTH", NULL, false, read_auth, "token, key, token+key or any"},
-    {"PARTHAUL_JWT_RSA_ALGORITHM", "RS256", false, read_rsa_alg,
+    {"PARTHAUL_AUTH", NULL, false, READ(read_auth), "token, key, token+key or any"},
+    {"PARTHAUL_JWT_RSA_ALGORITHM", "RS256", false, READ(read_rsa_alg),
      "of RSA keys that do not name theirs"},
-    {"PARTHAUL_JWT_KEY_FILES", NULL, false, read_key_files,
+    {"PARTHAUL_JWT_KEY_FILES", NULL, false, READ(read_key_files),
      "tokens: public keys (PEM, JWK, JWKS), as PATH or ALG:PATH, ..."},
-    {"PARTHAUL_JWT_RS256_KEY_FILE", NULL, false, read_rs256, "tokens: a public RSA key"},
-    {"PARTHAUL_JWT_HS256_SECRET_FILE", NULL, false, read_hs256, "tokens: a shared secret"},
-    {"PARTHAUL_JWT_JWKS_URL", NULL, false, read_jwks_url, "tokens: where the issuer's keys are"},
-    {"PARTHAUL_JWT_JWKS_SECONDS", "3600", false, read_jwks_seconds,
+    {"PARTHAUL_JWT_RS256_KEY_FILE", NULL, false, READ(read_rs256), "tokens: a public RSA key"},
+    {"PARTHAUL_JWT_HS256_SECRET_FILE", NULL, false, READ(read_hs256), "tokens: a shared secret"},
+    {"PARTHAUL_JWT_JWKS_URL", NULL, false, READ(read_jwks_url),
+     "tokens: where the issuer's keys are"},
+    {"PARTHAUL_JWT_JWKS_SECONDS", "3600", false, NUMBER(jwks_seconds, 60, 86400),
      "for which they are kept at most"},
-    {"PARTHAUL_JWT_JWKS_GUARD_SECONDS", "30", false, read_jwks_guard,
+    {"PARTHAUL_JWT_JWKS_GUARD_SECONDS", "30", false, NUMBER(jwks_guard_seconds, 1, 3600),
      "between two requests for them at least"},
-    {"PARTHAUL_JWT_ISSUER", NULL, false, read_issuer, "tokens: their iss"},
-    {"PARTHAUL_JWT_AUDIENCE", NULL, false, read_audience, "tokens: what their aud must contain"},
-    {"PARTHAUL_JWT_TYPE", NULL, false, read_token_type, "tokens: their typ, as at+jwt"},
-    {"PARTHAUL_JWT_LEEWAY_SECONDS", "60", false, read_leeway, "that clocks may differ, 0 to 300"},
-    {"PARTHAUL_INTROSPECTION_URL", NULL, false, read_introspection_url,
+    {"PARTHAUL_JWT_ISSUER", NULL, false, TEXT(issuer), "tokens: their iss"},
+    {"PARTHAUL_JWT_AUDIENCE", NULL, false, TEXT(audience), "tokens: what their aud must contain"},
+    {"PARTHAUL_JWT_TYPE", NULL, false, TEXT(token_type), "tokens: their typ, as at+jwt"},
+    {"PARTHAUL_JWT_LEEWAY_SECONDS", "60", false, NUMBER(leeway_seconds, 0, 300),
+     "that clocks may differ, 0 to 300"},
+    {"PARTHAUL_INTROSPECTION_URL", NULL, false, READ(read_introspection_url),
      "tokens of another form: where to ask about them (RFC 7662)"},
-    {"PARTHAUL_INTROSPECTION_AUTH_FILE", NULL, false, read_introspection_auth,
+    {"PARTHAUL_INTROSPECTION_AUTH_FILE", NULL, false, READ(read_introspection_auth),
      "file with ID:SECRET or Bearer TOKEN for asking"},
-    {"PARTHAUL_TOKENINFO_URL", NULL, false, read_tokeninfo_url, "or: a tokeninfo URL"},
-    {"PARTHAUL_SCOPE", NULL, false, read_scope, "scopes that a token needs, all of them"},
-    {"PARTHAUL_REQUIRED_CLAIMS", NULL, false, read_required, "claims it needs: NAME=VALUE, NAME"},
-    {"PARTHAUL_API_KEYS_FILE", NULL, false, read_api_keys, "hashes of the keys for x-api-key"},
+    {"PARTHAUL_TOKENINFO_URL", NULL, false, READ(read_tokeninfo_url), "or: a tokeninfo URL"},
+    {"PARTHAUL_SCOPE", NULL, false, TEXT(scope), "scopes that a token needs, all of them"},
+    {"PARTHAUL_REQUIRED_CLAIMS", NULL, false, TEXT(required_claims),
+     "claims it needs: NAME=VALUE, NAME"},
+    {"PARTHAUL_API_KEYS_FILE", NULL, false, READ(read_api_keys),
+     "hashes of the keys for x-api-key"},
 
-    {"PARTHAUL_USER_CLAIM", "sub", false, read_user_claim, "tokens: the claim that names the user"},
-    {"PARTHAUL_PREFIX", "upload/", false, read_prefix,
+    {"PARTHAUL_USER_CLAIM", "sub", false, READ(read_user_claim),
+     "tokens: the claim that names the user"},
+    {"PARTHAUL_PREFIX", "upload/", false, READ(read_prefix),
      "where users write, as builds/{product}/{build}/"},
-    {"PARTHAUL_PUT_LIMIT", "104857600", false, read_put_limit,
+    {"PARTHAUL_PUT_LIMIT", "104857600", false, READ(read_put_limit),
      "bytes up to which a file gets a presigned PUT; at most 5 GiB"},
-    {"PARTHAUL_MAX_SIZE", "53687091200000", false, read_max_size, "bytes that a file may have"},
-    {"PARTHAUL_TYPES", NULL, false, read_types, "types that files may have, as image/*, video/mp4"},
+    {"PARTHAUL_MAX_SIZE", "53687091200000", false, READ(read_max_size),
+     "bytes that a file may have"},
+    {"PARTHAUL_TYPES", NULL, false, READ(read_types),
+     "types that files may have, as image/*, video/mp4"},
     {"PARTHAUL_PROPERTIES",
      "cacheControl,contentDisposition,contentEncoding,contentLanguage,expires,metadata", false,
-     read_properties, "what an upload may be given"},
-    {"PARTHAUL_MAX_FILES", "100", false, read_max_files, "files in one request, 1 to 250"},
-    {"PARTHAUL_SESSION_SECONDS", "3600", false, read_session_seconds,
+     TEXT(properties), "what an upload may be given"},
+    {"PARTHAUL_MAX_FILES", "100", false, NUMBER(max_files, 1, API_MAX_FILES),
+     "files in one request, 1 to 250"},
+    {"PARTHAUL_SESSION_SECONDS", "3600", false, NUMBER(session_seconds, 900, 43200),
      "life of the users' credentials, 900 to 43200"},
-    {"PARTHAUL_URL_SECONDS", "900", false, read_url_seconds,
+    {"PARTHAUL_URL_SECONDS", "900", false, NUMBER(url_seconds, 1, 43200),
      "life of a presigned URL, at most that of the credentials"},
-    {"PARTHAUL_USER_RATE", "6000", false, read_user_rate, "requests a minute of a user; 0: any"},
-    {"PARTHAUL_ADDRESS_RATE", "0", false, read_address_rate, "and of an address; 0: any"},
+    {"PARTHAUL_USER_RATE", "6000", false, NUMBER(rates.per_user, 0, 10000000),
+     "requests a minute of a user; 0: any"},
+    {"PARTHAUL_ADDRESS_RATE", "0", false, NUMBER(rates.per_address, 0, 10000000),
+     "and of an address; 0: any"},
 
-    {"AWS_ACCESS_KEY_ID", NULL, false, read_access_key, "own credentials, which assume the role"},
-    {"AWS_SECRET_ACCESS_KEY", NULL, false, read_secret_key, "own credentials"},
-    {"AWS_SESSION_TOKEN", NULL, false, read_session_token, "own credentials, if temporary"},
-    {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, false, read_container_relative,
+    {"AWS_ACCESS_KEY_ID", NULL, false, TEXT(own.given.access_key_id),
+     "own credentials, which assume the role"},
+    {"AWS_SECRET_ACCESS_KEY", NULL, false, TEXT(own.given.secret_access_key), "own credentials"},
+    {"AWS_SESSION_TOKEN", NULL, false, TEXT(own.given.session_token),
+     "own credentials, if temporary"},
+    {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, false, READ(read_container_relative),
      "or: from ECS's agent"},
-    {"AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, false, read_container_full, "or: from an agent"},
-    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, false, read_container_token, "for the agent"},
-    {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, false, read_container_token_file,
+    {"AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, false, READ(read_container_full),
+     "or: from an agent"},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, false, TEXT(own.container_token), "for the agent"},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, false, TEXT(own.container_token_file),
      "or the file that has it"},
-    {"PARTHAUL_CONTAINER_ENDPOINT", CONTAINER_ENDPOINT, false, read_container_endpoint,
+    {"PARTHAUL_CONTAINER_ENDPOINT", CONTAINER_ENDPOINT, false, TEXT(own.container_endpoint),
      "ECS's agent"},
-    {"AWS_WEB_IDENTITY_TOKEN_FILE", NULL, false, read_web_token_file,
+    {"AWS_WEB_IDENTITY_TOKEN_FILE", NULL, false, TEXT(own.web_token_file),
      "or: by a token that STS takes, with AWS_ROLE_ARN"},
-    {"AWS_ROLE_ARN", NULL, false, read_web_role, "the service's own role then"},
-    {"AWS_ROLE_SESSION_NAME", "parthaul-api", false, read_web_session, "and its session's name"},
-    {"AWS_EC2_METADATA_SERVICE_ENDPOINT", EC2_ENDPOINT, false, read_ec2_endpoint,
+    {"AWS_ROLE_ARN", NULL, false, TEXT(own.web_role_arn), "the service's own role then"},
+    {"AWS_ROLE_SESSION_NAME", "parthaul-api", false, TEXT(own.web_session_name),
+     "and its session's name"},
+    {"AWS_EC2_METADATA_SERVICE_ENDPOINT", EC2_ENDPOINT, false, READ(read_ec2_endpoint),
      "or, at last: from EC2's metadata service"},
-    {"AWS_EC2_METADATA_DISABLED", NULL, false, read_ec2_disabled, "unless this is true"},
+    {"AWS_EC2_METADATA_DISABLED", NULL, false, READ(read_ec2_disabled), "unless this is true"},
 };
+
+static const char *read_value(const struct reader *r, api_config *c, ph_str value)
+{
+    if (r->read)
+        return r->read(c, value);
+    char *member = (char *)c + r->member;
+    uint64_t number;
+    if (r->max == 0) {
+        memcpy(member, &value, sizeof value);
+        return NULL;
+    }
+    const char *wrong = read_number(value, r->min, r->max, &number);
+    uint32_t narrow = wrong ? 0 : (uint32_t)number;
+    memcpy(member, &narrow, sizeof narrow);
+    return wrong;
+}
 
 static bool say(ph_buf *says, const char *name, const char *what)
 {
@@ -743,7 +582,7 @@ static int check_prefix(const api_config *c)
     api_prefix_longest(c->prefix, &prefix);
     int err = prefix.err;
     if (err == PH_OK)
-        err = ph_sts_prefix_policy(c->bucket, ph_buf_view(&prefix), &policy);
+        err = ph_sts_prefix_policy(c->role_arn, c->bucket, ph_buf_view(&prefix), &policy);
     ph_buf_clear(&prefix);
     ph_buf_clear(&policy);
     return err;
@@ -791,6 +630,22 @@ static bool check_own(const api_config *c, ph_buf *says)
                "is not set, nor is another source of the service's own credentials");
 }
 
+static bool check_tls(const api_config *c, ph_buf *says)
+{
+    if (!c->tls_cert_file.ptr && !c->tls_key_file.ptr)
+        return true;
+    if (!c->tls_cert_file.ptr || !c->tls_key_file.ptr)
+        return say(says, c->tls_cert_file.ptr ? "PARTHAUL_TLS_KEY_FILE" : "PARTHAUL_TLS_CERT_FILE",
+                   "is not set, but the other one of the two is");
+    const char *wrong = api_tls_check(c->tls_cert_file, c->tls_key_file);
+    if (!wrong)
+        return true;
+    ph_buf_cstr(says, "PARTHAUL_TLS_CERT_FILE: the certificate ");
+    ph_buf_cstr(says, wrong);
+    ph_buf_char(says, '\n');
+    return false;
+}
+
 static bool check_together(api_config *c, ph_buf *says)
 {
     bool good = true;
@@ -799,9 +654,8 @@ static bool check_together(api_config *c, ph_buf *says)
         good = false;
     if (!check_own(c, says))
         good = false;
-    if (!c->tls_cert.ptr != !c->tls_key.ptr)
-        good = say(says, c->tls_cert.ptr ? "PARTHAUL_TLS_KEY_FILE" : "PARTHAUL_TLS_CERT_FILE",
-                   "is not set, but the other one of the two is");
+    if (!check_tls(c, says))
+        good = false;
     if (c->roles.ptr && !c->role_prefix.ptr)
         good = say(says, "PARTHAUL_ROLE_PREFIX", "is not set, but PARTHAUL_ROLES is");
     if (c->url_seconds > c->session_seconds)
@@ -861,7 +715,7 @@ bool api_config_read(api_env env, void *context, ph_buf *says, api_config *out)
             value = s->fallback;
         const char *wrong = NULL;
         if (value)
-            wrong = s->read(out, ph_str_from(value));
+            wrong = read_value(&s->reader, out, ph_str_from(value));
         else if (s->needed)
             wrong = "is not set";
         if (wrong)
@@ -883,8 +737,6 @@ void api_config_clear(api_config *c)
         ph_str_free(&c->origins[i]);
     ph_str_free(&c->sts_endpoint);
     ph_str_free(&c->prefix);
-    ph_str_free(&c->tls_cert);
-    ph_str_free(&c->tls_key);
     ph_str_free(&c->introspection_auth);
     ph_endpoint_clear(&c->bucket_at);
     api_keyset_free(c->keys);

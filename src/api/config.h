@@ -44,9 +44,9 @@ typedef struct api_config {
     /* where it serves, and how */
     struct sockaddr_storage listen;
     uint32_t connections, connections_per_address, threads, request_seconds;
-    uint32_t proxies;         /* in front of us, whose X-Forwarded-For is to be believed */
-    ph_str tls_cert, tls_key; /* owned: the files' content; absent: plain HTTP */
-    ph_str run_as;            /* absent: stay who we are */
+    uint32_t proxies; /* in front of us, whose X-Forwarded-For is to be believed */
+    ph_str tls_cert_file, tls_key_file; /* absent: plain HTTP */
+    ph_str run_as;                      /* absent: stay who we are */
     bool metrics;
     ph_str origins[API_MAX_ORIGINS]; /* owned, NUL-terminated */
     size_t origin_count;

@@ -8,14 +8,18 @@
 #include "core/enc.h"
 #include "core/str.h"
 
-static void add_credentials(ph_buf *b, const ph_creds *creds)
+/* Borrow as wished and answer a document; `add` gives it its members. */
+static void answer_loan(call *c, const api_wish *wish,
+                        void (*add)(const call *c, const api_wish *wish, const api_loan *loan))
 {
-    ph_json_open(b, "credentials");
-    ph_json_add_text(b, "accessKeyId", creds->access_key_id);
-    ph_json_add_text(b, "secretAccessKey", creds->secret_access_key);
-    ph_json_add_text(b, "sessionToken", creds->session_token);
-    call_add_date(b, "expiration", creds->expires_ms);
-    ph_json_close(b);
+    api_loan loan;
+    if (!call_borrow(c, wish, &loan))
+        return;
+    call_answer_json(c, 200);
+    ph_json_open(&c->answer->body, NULL);
+    add(c, wish, &loan);
+    ph_json_close(&c->answer->body);
+    api_loan_clear(&loan);
 }
 
 /* ---- GET /v1/credentials, with or without ?key= ------------------------------------------------ */
@@ -56,29 +60,17 @@ static bool is_own_key(const call *c, ph_str key)
            !has_variable(key);
 }
 
-static void lend(call *c, ph_str key)
+static void add_grant(const call *c, const api_wish *wish, const api_loan *loan)
 {
     const api_config *config = c->service->config;
-    api_wish wish = call_wish(c);
-    if (key.ptr) {
-        wish.key = key;
-        wish.prefix = (ph_str){NULL, 0};
-    }
-    api_loan loan;
-    if (!call_borrow(c, &wish, &loan))
-        return;
     ph_buf *b = &c->answer->body;
-    call_answer_json(c, 200);
-    ph_json_open(b, NULL);
-    add_credentials(b, &loan.creds);
+    call_add_credentials(b, &loan->creds);
     ph_json_add_text(b, "bucket", config->bucket);
     ph_json_add_text(b, "region", config->region);
     ph_json_add_text(b, "endpoint", config->s3_endpoint);
     ph_json_add_text(b, "prefix", ph_buf_view(&c->who.prefix));
-    ph_json_add_text(b, "key", key);
+    ph_json_add_text(b, "key", wish->key);
     call_add_date(b, "serverTime", c->request->now_ms);
-    ph_json_close(b);
-    api_loan_clear(&loan);
 }
 
 /* see call.h */
@@ -89,12 +81,16 @@ void call_credentials(call *c)
     ph_buf_init(&key, 1024);
     if (!read_parameter(c->request->query, "key", &key, &found))
         call_refuse(c, API_BAD_REQUEST, "key: is not a percent-encoded key, or is there twice");
-    else if (!found)
-        lend(c, (ph_str){NULL, 0});
-    else if (!is_own_key(c, ph_buf_view(&key)))
+    else if (found && !is_own_key(c, ph_buf_view(&key)))
         call_refuse(c, API_FORBIDDEN, "key: does not lie beneath the user's prefix");
-    else
-        lend(c, ph_buf_view(&key));
+    else {
+        api_wish wish = call_wish(c);
+        if (found) {
+            wish.key = ph_buf_view(&key);
+            wish.prefix = (ph_str){NULL, 0};
+        }
+        answer_loan(c, &wish, add_grant);
+    }
     ph_buf_clear(&key);
 }
 
@@ -108,25 +104,24 @@ static void add_sts_members(ph_buf *b, const ph_creds *creds)
     call_add_date(b, "Expiration", creds->expires_ms);
 }
 
+static void add_getsts(const call *c, const api_wish *wish, const api_loan *loan)
+{
+    (void)wish;
+    ph_buf *b = &c->answer->body;
+    ph_json_open(b, "AssumedRoleUser");
+    ph_json_add_text(b, "AssumedRoleId", loan->id.len > 0 ? ph_buf_view(&loan->id) : PH_STR(""));
+    ph_json_add_text(b, "Arn", loan->arn.len > 0 ? ph_buf_view(&loan->arn) : PH_STR(""));
+    ph_json_close(b);
+    ph_json_open(b, "Credentials");
+    add_sts_members(b, &loan->creds);
+    ph_json_close(b);
+}
+
 /* see call.h */
 void call_getsts(call *c)
 {
     api_wish wish = call_wish(c);
-    api_loan loan;
-    if (!call_borrow(c, &wish, &loan))
-        return;
-    ph_buf *b = &c->answer->body;
-    call_answer_json(c, 200);
-    ph_json_open(b, NULL);
-    ph_json_open(b, "AssumedRoleUser");
-    ph_json_add_text(b, "AssumedRoleId", loan.id.len > 0 ? ph_buf_view(&loan.id) : PH_STR(""));
-    ph_json_add_text(b, "Arn", loan.arn.len > 0 ? ph_buf_view(&loan.arn) : PH_STR(""));
-    ph_json_close(b);
-    ph_json_open(b, "Credentials");
-    add_sts_members(b, &loan.creds);
-    ph_json_close(b);
-    ph_json_close(b);
-    api_loan_clear(&loan);
+    answer_loan(c, &wish, add_getsts);
 }
 
 /* ---- GET /get_key/ROLE: what Ro2Key answered --------------------------------------------------- */
@@ -143,6 +138,12 @@ static bool may_have_role(const call *c, ph_str role)
     return false;
 }
 
+static void add_ro2key(const call *c, const api_wish *wish, const api_loan *loan)
+{
+    (void)wish;
+    add_sts_members(&c->answer->body, &loan->creds);
+}
+
 /* see call.h */
 void call_get_key(call *c)
 {
@@ -155,15 +156,9 @@ void call_get_key(call *c)
     ph_buf_str(&arn, c->service->config->role_prefix);
     ph_buf_str(&arn, c->rest);
     api_wish wish = {.role_arn = ph_buf_view(&arn), .user = ph_buf_view(&c->who.user)};
-    api_loan loan;
-    if (arn.err != PH_OK) {
+    if (arn.err != PH_OK)
         call_fail(c, arn.err);
-    } else if (call_borrow(c, &wish, &loan)) {
-        call_answer_json(c, 200);
-        ph_json_open(&c->answer->body, NULL);
-        add_sts_members(&c->answer->body, &loan.creds);
-        ph_json_close(&c->answer->body);
-        api_loan_clear(&loan);
-    }
+    else
+        answer_loan(c, &wish, add_ro2key);
     ph_buf_clear(&arn);
 }

@@ -23,6 +23,7 @@
 #include "core/str.h"
 #include "log.h"
 #include "pool.h"
+#include "tls.h"
 #include "watch.h"
 
 #define MAX_THREADS 16u
@@ -351,15 +352,14 @@ static struct MHD_Daemon *start_daemon(api_http *http, unsigned connections)
     if (address->sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)config->tls_cert.ptr},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)config->tls_key.ptr},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, api_tls_callback()},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_VERSIONS},
         {MHD_OPTION_END, 0, NULL},
     };
-    if (config->tls_cert.ptr)
+    if (config->tls_cert_file.ptr)
         flags |= MHD_USE_TLS;
     else
-        tls[0] = tls[3];
+        tls[0] = tls[2];
     unsigned threads = threads_wanted(config);
     if (threads > connections)
         threads = 1;
@@ -387,6 +387,12 @@ api_http *api_http_start(const api_service *service)
     if (!http)
         return NULL;
     http->service = service;
+    const api_config *config = service->config;
+    if (config->tls_cert_file.ptr && api_tls_load(config->tls_cert_file, config->tls_key_file)) {
+        free(http); /* it was good when the configuration was checked */
+        errno = EINVAL;
+        return NULL;
+    }
     http->watch = api_watch_start(service->config->request_seconds);
     http->pool = api_pool_start(WAITING_THREADS, answer_in_pool, http);
     if (http->watch && http->pool)
@@ -394,6 +400,7 @@ api_http *api_http_start(const api_service *service)
     if (http->daemon)
         return http;
     int why = errno;
+    api_tls_clear();
     if (http->pool)
         api_pool_stop(http->pool);
     if (http->watch)
@@ -429,5 +436,6 @@ void api_http_stop(api_http *http)
     api_pool_stop(http->pool); /* first: libmicrohttpd may not end with suspended connections */
     MHD_stop_daemon(http->daemon);
     api_watch_stop(http->watch);
+    api_tls_clear();
     free(http);
 }

@@ -20,12 +20,14 @@
 
 #include "config.h"
 #include "config_file.h"
+#include "content.h"
 #include "core/str.h"
 #include "fetch.h"
 #include "http.h"
 #include "lambda.h"
 #include "log.h"
 #include "routes.h"
+#include "tls.h"
 
 #define GRACE_MS 12000 /* longer than a request to STS may take */
 #define EXIT_USAGE 2
@@ -67,22 +69,50 @@ static void print_lines(ph_str says)
 /* ---- Signals --------------------------------------------------------------------------------- */
 
 /* Block them here, before there are threads, so that only `wait_for_stop` sees them. */
-static void block_signals(sigset_t *stop)
+static void block_signals(sigset_t *signals)
 {
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(stop);
-    sigaddset(stop, SIGTERM);
-    sigaddset(stop, SIGINT);
-    pthread_sigmask(SIG_BLOCK, stop, NULL);
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/* SIGHUP: what has a new version on disk by now. A bad one changes nothing. */
+static void renew(const api_config *config)
+{
+    const char *event = "nothing to renew";
+    const char *wrong = NULL;
+    if (config->tls_cert_file.ptr) {
+        wrong = api_tls_load(config->tls_cert_file, config->tls_key_file);
+        event = wrong ? "certificate was not renewed" : "certificate renewed";
+    }
+    ph_buf text;
+    ph_buf_init(&text, 256);
+    ph_buf_cstr(&text, wrong ? "the certificate " : "");
+    ph_buf_cstr(&text, wrong ? wrong : "");
+    api_log_event(api_now_ms(), event, wrong ? ph_buf_view(&text) : (ph_str){NULL, 0});
+    ph_buf_clear(&text);
+}
+
+static void wait_for_stop(const api_config *config, const sigset_t *signals)
+{
+    int number;
+    while (sigwait(signals, &number) == 0 && number == SIGHUP)
+        renew(config);
 }
 
 /* Until the running requests have ended, time is up, or a second signal says that it hurries. */
-static void drain(const api_http *http, const sigset_t *stop)
+static void drain(const api_http *http, const sigset_t *signals)
 {
     const struct timespec step = {.tv_nsec = 20 * 1000000L};
     for (int waited = 0; waited < GRACE_MS && api_http_active(http) > 0; waited += 20)
-        if (sigtimedwait(stop, NULL, &step) > 0)
-            return;
+        switch (sigtimedwait(signals, NULL, &step)) {
+        case SIGTERM:
+        case SIGINT: return;
+        default: break;
+        }
 }
 
 /* ---- The program ----------------------------------------------------------------------------- */
@@ -135,22 +165,21 @@ static bool check_own_credentials(const api_service *service, ph_buf *says)
     return false;
 }
 
-static int run_server(const api_service *service, const sigset_t *stop)
+static int run_server(const api_service *service, const sigset_t *signals)
 {
     api_http *http = api_http_start(service);
     if (!http) {
         fprintf(stderr, "parthaul-api: PARTHAUL_LISTEN: cannot listen there: %s\n",
-                errno ? strerror(errno) : "unknown reason, perhaps a certificate of no use");
+                errno ? strerror(errno) : "unknown reason");
         return EXIT_FAILURE;
     }
     int status = EXIT_FAILURE;
     if (drop_privileges(service->config->run_as)) {
         log_listening(service->config, api_http_port(http));
-        int number;
-        sigwait(stop, &number);
+        wait_for_stop(service->config, signals);
         api_log_event(api_now_ms(), "stopping", (ph_str){NULL, 0});
         api_http_quiesce(http);
-        drain(http, stop);
+        drain(http, signals);
         status = EXIT_SUCCESS;
     }
     api_http_stop(http);
@@ -159,8 +188,8 @@ static int run_server(const api_service *service, const sigset_t *stop)
 
 static int serve(const api_config *config)
 {
-    sigset_t stop;
-    block_signals(&stop);
+    sigset_t signals;
+    block_signals(&signals);
     if (!api_fetch_start()) {
         fprintf(stderr, "parthaul-api: libcurl cannot start\n");
         return EXIT_FAILURE;
@@ -173,7 +202,7 @@ static int serve(const api_config *config)
         fprintf(stderr, "parthaul-api: out of memory\n");
     } else {
         if (check_own_credentials(&service, &says))
-            status = run_server(&service, &stop);
+            status = run_server(&service, &signals);
         print_lines(ph_buf_view(&says));
         api_service_stop(&service);
     }
@@ -230,19 +259,6 @@ static int serve_lambda(const char *address, const api_config *config, ph_buf *s
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
-static bool read_file(const char *path, ph_buf *out)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    char block[4096];
-    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        ph_buf_add(out, block, n);
-    bool good = !ferror(file) && out->err == PH_OK;
-    fclose(file);
-    return good;
-}
-
 /* False with a line for each setting that does not exist. */
 static bool know_all_names(const api_config_file *file, ph_buf *says)
 {
@@ -262,7 +278,7 @@ static bool read_config_file(const char *path, ph_buf *says, api_config_file **o
 {
     ph_buf text;
     ph_buf_init(&text, 262144);
-    bool good = read_file(path, &text);
+    bool good = api_content_read(ph_str_from(path), &text) == PH_OK;
     if (!good)
         ph_buf_cstr(says, "--config: the file cannot be read, or is too large\n");
     else

@@ -9,7 +9,6 @@
 #include "own_creds.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,7 @@
 #include "core/json.h"
 #include "core/str.h"
 #include "core/sts.h"
+#include "content.h"
 #include "fetch.h"
 
 #define TIMEOUT_MS 5000
@@ -89,24 +89,6 @@ static int read_document(ph_str text, ph_creds *out)
     return err == PH_OK || err == PH_ERR_NOMEM ? err : PH_ERR_BAD_CREDENTIALS;
 }
 
-static int read_file(ph_str path, ph_buf *out)
-{
-    ph_str name;
-    if (ph_str_copy(path, &name) != PH_OK)
-        return PH_ERR_NOMEM;
-    FILE *file = fopen(name.ptr, "rb");
-    ph_str_free(&name);
-    if (!file)
-        return PH_ERR_FILE_UNREADABLE;
-    char block[4096];
-    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        ph_buf_add(out, block, n);
-    ph_wipe(block, sizeof block);
-    bool good = !ferror(file) && out->err == PH_OK;
-    fclose(file);
-    return good ? PH_OK : PH_ERR_FILE_UNREADABLE;
-}
-
 static int join(ph_str base, const char *middle, ph_str end, ph_buf *out)
 {
     while (ph_str_ends(base, PH_STR("/")))
@@ -148,7 +130,7 @@ static int from_container(const api_own_settings *s, ph_creds *out)
         ph_buf_str(&url, s->container_full);
     if (err == PH_OK &&
         s->container_token_file.ptr) /* read each time: it is replaced now and then */
-        err = read_file(s->container_token_file, &token);
+        err = api_content_read(s->container_token_file, &token);
     else
         ph_buf_str(&token, s->container_token);
     if (err == PH_OK)
@@ -226,7 +208,7 @@ static int from_web_identity(const api_config *config, ph_creds *out)
     ph_buf token, body;
     ph_buf_init(&token, MAX_FILE);
     ph_buf_init(&body, 4 * MAX_FILE);
-    int err = read_file(s->web_token_file, &token);
+    int err = api_content_read(s->web_token_file, &token);
     ph_enc_form(&body, "Action", PH_STR("AssumeRoleWithWebIdentity"));
     ph_enc_form(&body, "Version", PH_STR("2011-06-15"));
     ph_enc_form(&body, "RoleArn", s->web_role_arn);

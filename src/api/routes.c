@@ -144,6 +144,17 @@ void call_add_date(ph_buf *b, const char *name, uint64_t ms)
 }
 
 /* see call.h */
+void call_add_credentials(ph_buf *b, const ph_creds *creds)
+{
+    ph_json_open(b, "credentials");
+    ph_json_add_text(b, "accessKeyId", creds->access_key_id);
+    ph_json_add_text(b, "secretAccessKey", creds->secret_access_key);
+    ph_json_add_text(b, "sessionToken", creds->session_token);
+    call_add_date(b, "expiration", creds->expires_ms);
+    ph_json_close(b);
+}
+
+/* see call.h */
 void call_add_problem(ph_buf *b, const char *name, api_verdict why)
 {
     const api_problem_row *p = api_problem_info(why.problem);

@@ -125,9 +125,9 @@ void api_sts_counts(const api_sts *s, uint64_t *asked, uint64_t *lent_again)
 static int make_policy(const api_config *config, const api_wish *wish, ph_buf *policy)
 {
     if (wish->key.ptr)
-        return ph_sts_key_policy(config->bucket, wish->key, policy);
+        return ph_sts_key_policy(wish->role_arn, config->bucket, wish->key, policy);
     if (wish->prefix.ptr)
-        return ph_sts_prefix_policy(config->bucket, wish->prefix, policy);
+        return ph_sts_prefix_policy(wish->role_arn, config->bucket, wish->prefix, policy);
     return PH_OK;
 }
 

@@ -129,16 +129,6 @@ static int answer_put(batch *b, const api_file *f, ph_str key)
 
 /* ---- Road "multipart" ------------------------------------------------------------------------ */
 
-static void add_credentials(ph_buf *out, const ph_creds *creds)
-{
-    ph_json_open(out, "credentials");
-    ph_json_add_text(out, "accessKeyId", creds->access_key_id);
-    ph_json_add_text(out, "secretAccessKey", creds->secret_access_key);
-    ph_json_add_text(out, "sessionToken", creds->session_token);
-    call_add_date(out, "expiration", creds->expires_ms);
-    ph_json_close(out);
-}
-
 static void answer_multipart(batch *b, ph_str key)
 {
     const api_config *config = b->c->service->config;
@@ -149,7 +139,7 @@ static void answer_multipart(batch *b, ph_str key)
     if (!b->many) {
         ph_json_add_text(out, "prefix", ph_buf_view(&b->c->who.prefix));
         ph_json_add_text(out, "endpoint", config->s3_endpoint);
-        add_credentials(out, &b->loan.creds);
+        call_add_credentials(out, &b->loan.creds);
     }
     b->credentials_told = true;
     add_time(b);
@@ -363,7 +353,7 @@ static void answer_many(batch *b, const ph_json *files)
     ph_json_add_text(out, "endpoint", config->s3_endpoint);
     ph_json_add_text(out, "prefix", ph_buf_view(&b->c->who.prefix));
     if (b->credentials_told)
-        add_credentials(out, &b->loan.creds);
+        call_add_credentials(out, &b->loan.creds);
     call_add_date(out, "serverTime", b->c->request->now_ms);
     ph_json_close(out);
     call_answer_json(b->c, 200);

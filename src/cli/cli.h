@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 
+#include "core/buf.h"
 #include "core/creds.h"
 
 /* Scripts rely on these. */
@@ -20,7 +21,7 @@ enum cli_exit {
 };
 
 /* The exit code that stands for a code of enum ph_err. */
-enum cli_exit cli_exit_of(int err);
+int cli_exit_of(int err);
 
 /* One for each command: argv[0] is its name. They return an exit code. */
 int cli_put(int argc, char **argv);
@@ -96,5 +97,8 @@ void cli_print(ph_str text);
 
 /* The same of a text from outside: control bytes are shown as "?". */
 void cli_print_text(ph_str text);
+
+/* Write what was built, unless that failed, and wipe it. Returns the buffer's error. */
+int cli_print_buf(ph_buf *b);
 
 #endif

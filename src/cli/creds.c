@@ -55,6 +55,9 @@ void cli_creds_help(void)
         "  --session-name NAME default: parthaul\n"
         "  --prefix s3://BUCKET/PREFIX/   confine the credentials to uploads beneath it\n"
         "  --duration SECONDS  900 to 43200; default 3600\n"
+        "  --external-id ID    where the role's trust policy asks for one\n"
+        "  --serial-number ARN of the caller's device for MFA, and\n"
+        "  --token-code CODE   the six digits that it shows\n"
         "  --sts-endpoint URL  default: AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, else AWS by "
         "region\n"
         "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
@@ -81,6 +84,7 @@ typedef enum format { FORMAT_JSON, FORMAT_ENV, FORMAT_PROCESS } format;
 typedef struct arguments {
     ph_str api, token, api_key;
     ph_str role_arn, session_name, prefix, sts_endpoint, region;
+    ph_str external_id, serial_number, token_code;
     uint64_t duration_s, tries, timeout_s;
     format format;
     bool for_sts; /* an option was given that only STS has a use for */
@@ -88,19 +92,14 @@ typedef struct arguments {
 } arguments;
 
 static const struct option options[] = {
-    {"api", required_argument, NULL, 'a'},
-    {"api-key", required_argument, NULL, 'k'},
-    {"duration", required_argument, NULL, 'd'},
-    {"format", required_argument, NULL, 'f'},
-    {"prefix", required_argument, NULL, 'p'},
-    {"region", required_argument, NULL, 'r'},
-    {"role-arn", required_argument, NULL, 'R'},
-    {"session-name", required_argument, NULL, 'n'},
-    {"sts-endpoint", required_argument, NULL, 'e'},
-    {"timeout", required_argument, NULL, 'T'},
-    {"token", required_argument, NULL, 't'},
-    {"tries", required_argument, NULL, 'y'},
-    CLI_HELP_OPTION,
+    {"api", required_argument, NULL, 'a'},           {"api-key", required_argument, NULL, 'k'},
+    {"duration", required_argument, NULL, 'd'},      {"external-id", required_argument, NULL, 'x'},
+    {"format", required_argument, NULL, 'f'},        {"prefix", required_argument, NULL, 'p'},
+    {"region", required_argument, NULL, 'r'},        {"role-arn", required_argument, NULL, 'R'},
+    {"serial-number", required_argument, NULL, 's'}, {"session-name", required_argument, NULL, 'n'},
+    {"sts-endpoint", required_argument, NULL, 'e'},  {"timeout", required_argument, NULL, 'T'},
+    {"token", required_argument, NULL, 't'},         {"token-code", required_argument, NULL, 'c'},
+    {"tries", required_argument, NULL, 'y'},         CLI_HELP_OPTION,
 };
 
 static bool read_format(format *out)
@@ -119,9 +118,10 @@ static bool read_format(format *out)
 static bool take_option(int c, arguments *a)
 {
     ph_str value = ph_str_from(optarg);
-    a->for_sts = a->for_sts || strchr("dpRne", c) != NULL;
+    a->for_sts = a->for_sts || strchr("cdenpRsx", c) != NULL;
     switch (c) {
     case 'a': a->api = value; return value.len > 0;
+    case 'c': a->token_code = value; return true;
     case 'd': return cli_number(900, 43200, &a->duration_s);
     case 'e': a->sts_endpoint = value; return value.len > 0;
     case 'f': return read_format(&a->format);
@@ -130,8 +130,10 @@ static bool take_option(int c, arguments *a)
     case 'p': a->prefix = value; return value.len > 0;
     case 'r': a->region = value; return value.len > 0;
     case 'R': a->role_arn = value; return true;
+    case 's': a->serial_number = value; return true;
     case 't': a->token = value; return true;
     case 'T': return cli_number(1, 86400, &a->timeout_s);
+    case 'x': a->external_id = value; return true;
     case 'y': return cli_number(1, 100, &a->tries);
     case 'h': a->help = true; return true;
     default: return false;
@@ -264,12 +266,8 @@ static int print_loan(const loan *l, format f, report *r)
     }
     if (f != FORMAT_ENV)
         ph_buf_char(&b, '\n');
-    int err = b.err;
-    if (err == PH_OK) {
-        setvbuf(stdout, NULL, _IONBF, 0); /* the library keeps no copy of it */
-        cli_print(ph_buf_view(&b));
-    }
-    ph_buf_clear(&b); /* wipes it */
+    setvbuf(stdout, NULL, _IONBF, 0); /* the library keeps no copy of it */
+    int err = cli_print_buf(&b);
     return err == PH_OK ? CLI_DONE : report_error(r, err, NULL);
 }
 
@@ -359,8 +357,13 @@ static int find_sts(const arguments *a, ph_str region, ph_buf *url)
 }
 
 /* The session policy for s3://BUCKET/PREFIX/; returns an exit code. */
-static int make_policy(const char *command, ph_str prefix, loan *l, ph_buf *policy)
+static int make_policy(const char *command, const arguments *a, loan *l, ph_buf *policy)
 {
+    ph_str prefix = a->prefix;
+    if (!ph_str_starts(a->role_arn, PH_STR("arn:")) || a->role_arn.len < 20 ||
+        a->role_arn.len > 2048)
+        return cli_usage(command, "the --role-arn is no ARN of a role, as "
+                                  "arn:aws:iam::123456789012:role/upload");
     if (!prefix.len)
         return CLI_DONE;
     if (!ph_str_starts(prefix, PH_STR("s3://")))
@@ -370,7 +373,9 @@ static int make_policy(const char *command, ph_str prefix, loan *l, ph_buf *poli
     if (!rest.len || !ph_str_ends(rest, PH_STR("/")))
         return cli_usage(command, "the --prefix is not of the form s3://BUCKET/PREFIX/, which ends "
                                   "in /");
-    int err = ph_sts_prefix_policy(bucket, rest, policy);
+    int err = ph_sts_prefix_policy(a->role_arn, bucket, rest, policy);
+    if (err == PH_ERR_BAD_ARG)
+        return cli_usage(command, "the --role-arn names no partition, as arn:aws:iam:: does");
     if (err == PH_ERR_BAD_BUCKET)
         return cli_usage(command, "the --prefix names no bucket: %s", ph_err_text(err));
     if (err != PH_OK)
@@ -387,15 +392,16 @@ static int make_body(const char *command, const arguments *a, ph_str policy, ph_
     ph_assume_role role = {.role_arn = a->role_arn,
                            .session_name = a->session_name,
                            .policy = policy,
-                           .duration_seconds = (uint32_t)a->duration_s};
-    if (!ph_str_starts(a->role_arn, PH_STR("arn:")) || a->role_arn.len < 20 ||
-        a->role_arn.len > 2048)
-        return cli_usage(command, "the --role-arn is no ARN of a role, as "
-                                  "arn:aws:iam::123456789012:role/upload");
+                           .duration_seconds = (uint32_t)a->duration_s,
+                           .external_id = a->external_id,
+                           .serial_number = a->serial_number,
+                           .token_code = a->token_code};
     int err = ph_sts_assume_role_body(&role, body);
     if (err == PH_ERR_BAD_ARG)
         return cli_usage(command, "the --session-name has to be 2 to 64 letters, digits or "
-                                  "_+=,.@-, and the --role-arn visible ASCII");
+                                  "_+=,.@-, the --external-id 2 to 1224 of these or : /, the "
+                                  "--serial-number 9 to 256 of them with a --token-code of six "
+                                  "digits, and the --role-arn visible ASCII");
     return err == PH_OK ? CLI_DONE : CLI_OTHER;
 }
 
@@ -509,7 +515,7 @@ static int ask_sts(const char *command, const arguments *a, report *r, loan *out
     ph_buf_init(&url, MAX_TEXT);
     ph_buf_init(&policy, 2048);
     ph_buf_init(&body, MAX_TEXT);
-    int code = make_policy(command, a->prefix, out, &policy);
+    int code = make_policy(command, a, out, &policy);
     if (code == CLI_DONE)
         code = make_body(command, a, policy.len ? ph_buf_view(&policy) : (ph_str){NULL, 0}, &body);
     if (code == CLI_DONE && find_sts(a, region, &url) != PH_OK)

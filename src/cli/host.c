@@ -211,6 +211,7 @@ static int start(host *h)
 {
     const host_options *o = h->options;
     ph_upload_options upload = *o->upload;
+    upload.unattended = true;
     upload.seed = h->begun_run << 20 ^ h->begun_ms ^ (uint64_t)getpid();
     int err = ph_upload_new(&upload, now_ms(h), &h->upload);
     if (err == PH_OK)

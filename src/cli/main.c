@@ -81,7 +81,17 @@ void cli_print_text(ph_str text)
 }
 
 /* see cli.h */
-enum cli_exit cli_exit_of(int err)
+int cli_print_buf(ph_buf *b)
+{
+    int err = b->err;
+    if (err == PH_OK)
+        cli_print(ph_buf_view(b));
+    ph_buf_clear(b);
+    return err;
+}
+
+/* see cli.h */
+int cli_exit_of(int err)
 {
     switch (err) {
     case PH_OK: return CLI_DONE;

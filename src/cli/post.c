@@ -765,11 +765,7 @@ static int print_json(const post *p)
     ph_json_close_array(&b);
     ph_json_close(&b);
     ph_buf_char(&b, '\n');
-    int err = b.err;
-    if (err == PH_OK)
-        cli_print(ph_buf_view(&b));
-    ph_buf_clear(&b);
-    return err;
+    return cli_print_buf(&b);
 }
 
 static void print_summary(const post *p)
@@ -812,7 +808,7 @@ static int upload(post *p)
         err = print_json(p);
     else if (err == PH_OK)
         print_summary(p);
-    return err == PH_OK ? (int)cli_exit_of(p->first_err) : report_error(&p->report, err, NULL);
+    return err == PH_OK ? cli_exit_of(p->first_err) : report_error(&p->report, err, NULL);
 }
 
 static void post_clear(post *p)

@@ -307,11 +307,7 @@ static int print_stage(const arguments *a, const ph_url *url, const ph_sigv4_res
     case STAGE_NONE: break;
     }
     ph_buf_char(&b, '\n');
-    int err = b.err;
-    if (err == PH_OK)
-        cli_print(ph_buf_view(&b));
-    ph_buf_clear(&b);
-    return err;
+    return cli_print_buf(&b);
 }
 
 /* ---- The command ----------------------------------------------------------------------------- */

@@ -382,7 +382,7 @@ static void handle(work *w, const ph_unfinished *u)
         f.state = "failed";
         w->failed++;
         if (w->code == CLI_DONE)
-            w->code = (int)cli_exit_of(err);
+            w->code = cli_exit_of(err);
         w->failure.err = err;
         report_failure(&w->report, &w->failure, "");
     }

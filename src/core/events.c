@@ -19,6 +19,7 @@
 #define MAX_CLOCK_OFFSET_MS (INT64_C(24) * 60 * 60 * 1000)
 
 #define MIN_RENEWAL_MS (UINT64_C(10) * 1000)
+#define SIGN_IN_AGAIN_MS (UINT64_C(60) * 1000)
 
 /* ---- After a failed request: again, later, or never ---------------------------------------------- */
 
@@ -835,13 +836,55 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     }
     u->ask = (ph_attempt){0};
     u->creds_refused = false;
+    u->warned_sign_in = false;
     u->creds_serial++;
     ph_upload_plan_renewal(u, now_ms);
     return PH_OK;
 }
 
+/* `err` says what an upload waits for that nobody paused. */
+static void set_paused(ph_upload *u, bool paused, int err)
+{
+    if (u->paused == paused || ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+        return;
+    u->paused = paused;
+    if (paused)
+        ph_upload_cancel_parts(u);
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE,
+                                   .err = err,
+                                   .message = err ? ph_err_text(err) : NULL});
+}
+
+#define SIGN_IN_WARNING                                                                        \
+    "the credentials API does not accept the user's token any more: sign in again before the " \
+    "present credentials end"
+
+/* The user's session ended, and somebody can sign in again. What is under way waits for that. */
+static void signed_out(ph_upload *u, uint64_t now_ms)
+{
+    bool needed = needs_creds(u);
+    u->ask = (ph_attempt){0};
+    if (needed) {
+        set_paused(u, true, PH_ERR_SIGN_IN);
+        return;
+    }
+    u->renew_ms =
+        u->grant.creds.expires_ms ? ph_upload_true_ms(u, now_ms) + SIGN_IN_AGAIN_MS : UINT64_MAX;
+    if (!u->warned_sign_in)
+        ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING,
+                                       .err = PH_ERR_SIGN_IN,
+                                       .message = SIGN_IN_WARNING});
+    u->warned_sign_in = true;
+}
+
 static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
+    bool begun = u->state != PH_STATE_NEW || u->resumed;
+    if (e->err == PH_ERR_SIGN_IN && begun && !u->options.unattended &&
+        u->state != PH_STATE_ABORTING) {
+        signed_out(u, now_ms);
+        return;
+    }
     uint32_t tries = u->state == PH_STATE_ABORTING ? ABORT_TRIES
                      : needs_creds(u)              ? u->options.tries
                                                    : UINT32_MAX;
@@ -915,16 +958,6 @@ static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     return err;
 }
 
-static void set_paused(ph_upload *u, bool paused)
-{
-    if (u->paused == paused || ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
-        return;
-    u->paused = paused;
-    if (paused)
-        ph_upload_cancel_parts(u);
-    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
-}
-
 /* The network is back: nothing waits for the end of its backoff. */
 static void set_online(ph_upload *u, uint64_t now_ms)
 {
@@ -947,8 +980,8 @@ int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
     case PH_EVENT_UNREADABLE:
     case PH_EVENT_GRANTED:
     case PH_EVENT_DENIED: return report_outcome(u, now_ms, e);
-    case PH_EVENT_PAUSE: set_paused(u, true); return PH_OK;
-    case PH_EVENT_RESUME: set_paused(u, false); return PH_OK;
+    case PH_EVENT_PAUSE: set_paused(u, true, PH_OK); return PH_OK;
+    case PH_EVENT_RESUME: set_paused(u, false, PH_OK); return PH_OK;
     case PH_EVENT_ABORT:
         u->paused = false;
         ph_upload_fail(u, PH_ERR_ABORTED, PH_OP_NONE, 0, 0, NULL);

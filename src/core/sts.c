@@ -45,6 +45,22 @@ static bool is_visible(ph_str s)
     return true;
 }
 
+static bool is_external_id(ph_str s)
+{
+    return !s.ptr || (s.len >= 2 && s.len <= 1224 && has_only(s, "_+=,.@:/-"));
+}
+
+/* Both or neither; what the device shows is six digits. */
+static bool is_mfa(ph_str serial, ph_str code)
+{
+    if (!serial.ptr && !code.ptr)
+        return true;
+    for (size_t i = 0; i < code.len; i++)
+        if (code.ptr[i] < '0' || code.ptr[i] > '9')
+            return false;
+    return code.len == 6 && serial.len >= 9 && serial.len <= 256 && has_only(serial, "_+=/:,.@-");
+}
+
 /* see sts.h */
 int ph_sts_assume_role_body(const ph_assume_role *in, ph_buf *b)
 {
@@ -57,6 +73,8 @@ int ph_sts_assume_role_body(const ph_assume_role *in, ph_buf *b)
         return PH_ERR_BAD_ARG;
     if (in->duration_seconds < 900 || in->duration_seconds > 43200)
         return PH_ERR_BAD_ARG;
+    if (!is_external_id(in->external_id) || !is_mfa(in->serial_number, in->token_code))
+        return PH_ERR_BAD_ARG;
 
     ph_enc_form(b, "Action", PH_STR("AssumeRole"));
     ph_enc_form(b, "Version", PH_STR("2011-06-15"));
@@ -66,6 +84,12 @@ int ph_sts_assume_role_body(const ph_assume_role *in, ph_buf *b)
     ph_buf_u64(b, in->duration_seconds);
     if (in->policy.ptr)
         ph_enc_form(b, "Policy", in->policy);
+    if (in->external_id.ptr)
+        ph_enc_form(b, "ExternalId", in->external_id);
+    if (in->serial_number.ptr) {
+        ph_enc_form(b, "SerialNumber", in->serial_number);
+        ph_enc_form(b, "TokenCode", in->token_code);
+    }
     return b->err;
 }
 
@@ -263,14 +287,29 @@ static bool is_literal_in_arn(ph_str s)
     return true;
 }
 
-/* `what` is a prefix that ends in "/" (then all beneath it is meant), or one key. */
-static int add_policy(ph_str bucket, ph_str what, bool all_beneath, ph_buf *b)
+/* "aws-cn" of arn:aws-cn:iam::...; absent where it is no ARN. */
+static ph_str partition_of(ph_str arn)
 {
+    ph_str rest = arn;
+    ph_str name = ph_str_equal(ph_str_cut(&rest, ':'), PH_STR("arn")) && rest.ptr
+                      ? ph_str_cut(&rest, ':')
+                      : (ph_str){NULL, 0};
+    return name.len > 0 && rest.ptr && has_only(name, "-") ? name : (ph_str){NULL, 0};
+}
+
+/* `what` is a prefix that ends in "/" (then all beneath it is meant), or one key. */
+static int add_policy(ph_str role_arn, ph_str bucket, ph_str what, bool all_beneath, ph_buf *b)
+{
+    ph_str partition = partition_of(role_arn);
+    if (!partition.ptr)
+        return PH_ERR_BAD_ARG;
     ph_buf policy;
     ph_buf_init(&policy, MAX_POLICY);
     ph_buf_cstr(&policy, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
                          "\"Action\":[\"s3:PutObject\",\"s3:AbortMultipartUpload\","
-                         "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:aws:s3:::");
+                         "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:");
+    ph_buf_str(&policy, partition);
+    ph_buf_cstr(&policy, ":s3:::");
     ph_buf_str(&policy, bucket);
     ph_buf_char(&policy, '/');
     add_json_ascii(&policy, what);
@@ -285,7 +324,7 @@ static int add_policy(ph_str bucket, ph_str what, bool all_beneath, ph_buf *b)
 }
 
 /* see sts.h */
-int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b)
+int ph_sts_prefix_policy(ph_str role_arn, ph_str bucket, ph_str prefix, ph_buf *b)
 {
     int err = ph_bucket_check(bucket);
     if (err != PH_OK)
@@ -293,18 +332,18 @@ int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b)
     if (ph_key_check(prefix) != PH_OK || !ph_str_ends(prefix, PH_STR("/")) ||
         !is_literal_in_arn(prefix))
         return PH_ERR_BAD_KEY;
-    return add_policy(bucket, prefix, true, b);
+    return add_policy(role_arn, bucket, prefix, true, b);
 }
 
 /* see sts.h */
-int ph_sts_key_policy(ph_str bucket, ph_str key, ph_buf *b)
+int ph_sts_key_policy(ph_str role_arn, ph_str bucket, ph_str key, ph_buf *b)
 {
     int err = ph_bucket_check(bucket);
     if (err != PH_OK)
         return err;
     if (ph_key_check(key) != PH_OK || !is_literal_in_arn(key))
         return PH_ERR_BAD_KEY;
-    return add_policy(bucket, key, false, b);
+    return add_policy(role_arn, bucket, key, false, b);
 }
 
 /* ---- Names ---------------------------------------------------------------------------------- */

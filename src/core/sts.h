@@ -13,6 +13,9 @@ typedef struct ph_assume_role {
     ph_str session_name;       /* see ph_sts_session_name */
     ph_str policy;             /* JSON; absent: the role's own rights */
     uint32_t duration_seconds; /* 900..43200 */
+    ph_str external_id;        /* where the role's trust policy asks for one; may be absent */
+    ph_str serial_number;      /* of a device for MFA, and the six digits it shows; may be absent */
+    ph_str token_code;
 } ph_assume_role;
 
 /* Add the form body of the POST. Errors: PH_ERR_BAD_ARG (a field breaks STS's limits); buf's. */
@@ -40,13 +43,14 @@ void ph_sts_error_read(ph_str body, ph_sts_error *out);
 /*
  * Add the session policy that allows PutObject, AbortMultipartUpload and ListMultipartUploadParts
  * for everything under `prefix` of `bucket`, compact and ASCII. `prefix` ends in "/" and holds no
- * wildcard, "${" or control byte. Errors: PH_ERR_BAD_BUCKET, PH_ERR_BAD_KEY, PH_ERR_TOO_LONG (over
- * STS's 2,048 characters).
+ * wildcard, "${" or control byte. The partition of its ARN (aws, aws-cn, aws-us-gov) is that of the
+ * role it narrows. Errors: PH_ERR_BAD_ARG (`role_arn` is none), PH_ERR_BAD_BUCKET, PH_ERR_BAD_KEY,
+ * PH_ERR_TOO_LONG (over STS's 2,048 characters).
  */
-int ph_sts_prefix_policy(ph_str bucket, ph_str prefix, ph_buf *b);
+int ph_sts_prefix_policy(ph_str role_arn, ph_str bucket, ph_str prefix, ph_buf *b);
 
 /* The same for the one object `key`, which holds no wildcard and no "${" either. */
-int ph_sts_key_policy(ph_str bucket, ph_str key, ph_buf *b);
+int ph_sts_key_policy(ph_str role_arn, ph_str bucket, ph_str key, ph_buf *b);
 
 /*
  * Add a session name for a user: 2..64 characters of [A-Za-z0-9_=,.@-]. Names that do not fit are

@@ -70,6 +70,7 @@ struct ph_upload {
     bool heard; /* S3 itself said yes to something: a page in its place is not its word */
     bool warned_etag;
     bool warned_orphan;
+    bool warned_sign_in;
     double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
 
     /* the object */

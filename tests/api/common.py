@@ -1,95 +1,27 @@
-"""What the API's tests share: checks, tokens, a parthaul-api with its log, an STS that misbehaves."""
+"""What the API's tests share: a parthaul-api with its log, an STS that misbehaves."""
 
-
-import base64
 import contextlib
-import hashlib
-import hmac
 import http.client
-import http.server
 import json
 import os
 import pathlib
-import random
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-import zlib
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-API = ROOT / "build/tests/parthaul-api"
-SEAWEEDFS = ROOT / "tests/servers/seaweedfs.sh"
-sys.path.insert(0, str(ROOT / "tests/servers"))
-sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from kit import (AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, ROOT, SECRETS, Handler, api_settings,  # noqa: E402, F401
+                 assumed as good_answer, base64url, check, equal, finish, refusal, s3_client, scratch,
+                 seaweedfs, served, token, totals)
 import bucket as servers  # noqa: E402, F401
 import contract  # noqa: E402
 
-ORIGIN = "https://app.example"
-ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
-JWT_SECRET = secrets.token_bytes(40)
+API = ROOT / "build/tests/parthaul-api"
 PUT_LIMIT = 1 << 20
 MIB = 1 << 20
-SECRETS = []  # what was given out or sent so far; none of it may be in a log
-totals = {True: 0, False: 0}
-
-
-def check(what, condition, detail=""):
-    totals[bool(condition)] += 1
-    if not condition:
-        print(f"FAILED {what}: {detail}", flush=True)
-    return condition
-
-
-def equal(what, got, expected):
-    return check(what, got == expected, f"got {got!r}, expected {expected!r}")
-
-
-# ---- Tokens ---------------------------------------------------------------------------------------
-
-
-def base64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def token(sub="alice", secret=JWT_SECRET, header=None, **claims):
-    body = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": int(time.time()) + 600}
-    body.update(claims)
-    head = header or {"alg": "HS256", "typ": "JWT"}
-    text = base64url(json.dumps(head).encode()) + b"." + base64url(json.dumps(body).encode())
-    mac = hmac.new(secret, text, hashlib.sha256).digest()
-    made = (text + b"." + base64url(mac)).decode()
-    SECRETS.append(made)
-    SECRETS.append(made.rsplit(".", 1)[1])
-    return made
-
-
-# ---- Servers --------------------------------------------------------------------------------------
-
-
-def free_ports():
-    """A base whose neighbours, as SeaweedFS wants them, are free too; all below those that the
-    kernel gives out by itself."""
-    for _ in range(100):
-        base = random.randrange(15000, 22000)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in [*range(base, base + 9), base + 10008]:
-                    s = stack.enter_context(socket.socket())
-                    s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise SystemExit("no free ports")
 
 
 def remember_secrets(answer):
@@ -155,6 +87,9 @@ class Api:
                 parsed.append(json.loads(line))
         return parsed
 
+    def events(self, name):
+        return [line for line in self.lines() if line.get("event") == name]
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
@@ -184,7 +119,7 @@ class Api:
         return answer.status, named, raw
 
 
-class FakeSts(http.server.BaseHTTPRequestHandler):
+class FakeSts(Handler):
     """Does what `behaviour` says."""
 
     behaviour = None
@@ -195,29 +130,9 @@ class FakeSts(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):  # a redirect was followed
         FakeSts.followed = True
-        self.reply(200, b"")
+        self.reply(200)
 
     followed = False
-
-    def reply(self, status, body, **headers):
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def good_answer(life=3600):
-    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + life))
-    return (f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAFAKE</AccessKeyId>"
-            f"<SecretAccessKey>fakesecret</SecretAccessKey><SessionToken>faketoken</SessionToken>"
-            f"<Expiration>{end}</Expiration></Credentials></AssumeRoleResult>"
-            f"</AssumeRoleResponse>").encode()
 
 
 def raw(api, data, timeout=20):

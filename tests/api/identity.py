@@ -2,24 +2,24 @@
 them ours and on loopback, with parthaul-api between them and a real STS."""
 
 import base64
-import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pathlib
 import secrets
+import signal
 import ssl
 import subprocess
 import threading
 import time
 import urllib.parse
 
-from common import (AUDIENCE, ISSUER, SECRETS, Api, base64url, check, equal, good_answer, token)
+from common import (API, AUDIENCE, ISSUER, SECRETS, Api, Handler, base64url, check, equal,
+                    good_answer, served, token)
 
 
-class Fake(http.server.BaseHTTPRequestHandler):
-    """Answers by a function of (handler, body); counts, and remembers the last request."""
+class Fake(Handler):
+    """Answers by a function of (method, path, headers, body); remembers the requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -30,32 +30,13 @@ class Fake(http.server.BaseHTTPRequestHandler):
         with server.lock:
             server.requests.append((self.command, self.path, dict(self.headers.items()), body))
         status, answer, headers = server.answer(self.command, self.path, self.headers, body)
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+        self.reply(status, answer, **headers)
 
     do_GET = do_POST = do_PUT = handle_any
 
-    def log_message(self, *_):
-        pass
 
-
-@contextlib.contextmanager
 def serving(answer):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fake)
-    server.daemon_threads = True
-    server.requests, server.lock, server.answer = [], threading.Lock(), answer
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return served(Fake, requests=[], answer=answer)
 
 
 def as_json(value, status=200, **headers):
@@ -149,7 +130,7 @@ def test_jwks(folder, settings):
                 "a key of its own": later.token(header={"kid": "e", "jwk": later.jwk}),
                 "its own URL": later.token(header={"kid": "e", "jku": issuer.url}),
                 "HMAC by the public key": token(
-                    secret=json.dumps(rsa.jwk).encode(), header={"alg": "HS256", "kid": "r"}),
+                    by=json.dumps(rsa.jwk).encode(), header={"alg": "HS256", "kid": "r"}),
             }
             for what, made in wrong.items():
                 status, _, problem = api.ask("GET", "/v1/credentials", made)
@@ -285,11 +266,89 @@ def test_api_keys(folder, settings):
                   api.ask("GET", "/v1/credentials", token(**claims))[0], 403)
 
 
-def test_running(folder, settings):
-    cert, key = pathlib.Path(folder) / "cert.pem", pathlib.Path(folder) / "tls.pem"
+def make_certificate(cert, key):
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost",
             "-addext", "subjectAltName=IP:127.0.0.1")
+
+
+def shown_certificate(api):
+    """The certificate that a new connection is shown, in PEM."""
+    return ssl.get_server_certificate(("127.0.0.1", api.port), timeout=10)
+
+
+def test_certificate(folder, settings):
+    """It is renewed by SIGHUP, under load, without a connection that fails; and a bad one is not."""
+    cert, key = pathlib.Path(folder) / "renewed.pem", pathlib.Path(folder) / "renewed-key.pem"
+    other_cert, other_key = pathlib.Path(folder) / "other.pem", pathlib.Path(folder) / "other-key.pem"
+    make_certificate(cert, key)
+    make_certificate(other_cert, other_key)
+    mine = {**settings, "PARTHAUL_TLS_CERT_FILE": str(cert), "PARTHAUL_TLS_KEY_FILE": str(key)}
+    garbage = pathlib.Path(folder) / "garbage.pem"
+    garbage.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    for what, change, says in (
+            ("no key", {"PARTHAUL_TLS_KEY_FILE": ""}, "TLS_KEY_FILE: is not set"),
+            ("no certificate", {"PARTHAUL_TLS_CERT_FILE": ""}, "TLS_CERT_FILE: is not set"),
+            ("another's key", {"PARTHAUL_TLS_KEY_FILE": str(other_key)}, "is not that of the key"),
+            ("garbage", {"PARTHAUL_TLS_CERT_FILE": str(garbage)}, "is not PEM, or"),
+            ("no key in it", {"PARTHAUL_TLS_KEY_FILE": str(cert)}, "has a key that is not PEM"),
+            ("no file", {"PARTHAUL_TLS_KEY_FILE": "/nonexistent"}, "cannot be read")):
+        done = subprocess.run([API, "--check"], env=Api(folder, **{**mine, **change}).environment,
+                              capture_output=True, text=True, timeout=30)
+        check(f"TLS: {what}", done.returncode == 2 and says in done.stderr
+              and done.stderr.count("\n") == 1, done.stderr)
+
+    first, second = cert.read_text(), other_cert.read_text()
+    with Api(folder, **mine) as api:
+        api.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        api.context.check_hostname, api.context.verify_mode = False, ssl.CERT_NONE
+        equal("TLS: the certificate", shown_certificate(api), first)
+        statuses, done = [], threading.Event()
+
+        def load():
+            while not done.is_set():
+                statuses.append(api.ask("GET", "/healthz")[0])
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+
+        def hang_up_and_see(event):
+            before = len(api.events(event))
+            api.process.send_signal(signal.SIGHUP)
+            for _ in range(100):
+                if len(api.events(event)) > before:
+                    return True
+                time.sleep(0.05)
+            return check(f"the log says {event!r}", False, api.log()[-300:])
+
+        cert.write_text(second)  # and not yet its key
+        hang_up_and_see("certificate was not renewed")
+        equal("TLS: half of a pair changes nothing", shown_certificate(api), first)
+        key.write_text(other_key.read_text())
+        hang_up_and_see("certificate renewed")
+        equal("TLS: the new certificate", shown_certificate(api), second)
+        for _ in range(20):  # the same again costs nothing
+            hang_up_and_see("certificate renewed")
+        key.unlink()
+        hang_up_and_see("certificate was not renewed")
+        equal("TLS: it stays without its file", shown_certificate(api), second)
+        done.set()
+        for thread in threads:
+            thread.join()
+        check("TLS: all requests meanwhile are answered", set(statuses) == {200} and
+              len(statuses) > 20, (len(statuses), set(statuses)))
+        check("TLS: nothing of a key is logged", "PRIVATE" not in api.log())
+        equal("exit status", api.stop(), 0)
+    with Api(folder, **settings) as api:
+        api.process.send_signal(signal.SIGHUP)
+        equal("SIGHUP without TLS", api.ask("GET", "/healthz")[0], 200)
+        equal("exit status", api.stop(), 0)
+
+
+def test_running(folder, settings):
+    cert, key = pathlib.Path(folder) / "cert.pem", pathlib.Path(folder) / "tls.pem"
+    make_certificate(cert, key)
     file = pathlib.Path(folder) / "api.conf"
     lines = {**settings, "PARTHAUL_TLS_CERT_FILE": str(cert), "PARTHAUL_TLS_KEY_FILE": str(key)}
     if os.getuid() == 0:
@@ -442,6 +501,7 @@ def test(folder, settings):
     test_introspection(folder, settings)
     test_tokeninfo(folder, settings)
     test_api_keys(folder, settings)
+    test_certificate(folder, settings)
     test_running(folder, settings)
     test_own_credentials(folder, settings)
     test_one_for_many(folder, settings)

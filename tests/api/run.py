@@ -7,34 +7,23 @@ which run when the server is told to stop still get their answers, and that noth
 """
 
 import base64
-import contextlib
 import hashlib
 import http.client
-import http.server
 import json
 import pathlib
 import secrets
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 import zlib
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
-
-sys.dont_write_bytecode = True
-import abuse  # noqa: E402
-import identity  # noqa: E402
-import common  # noqa: E402
-import contract  # noqa: E402
-from common import (API, AUDIENCE, ISSUER, JWT_SECRET, MIB, ORIGIN, PUT_LIMIT, ROOT,  # noqa: E402
-                    SEAWEEDFS, SECRETS, Api, FakeSts, check, equal, free_ports, good_answer, raw,
-                    servers, token)
+import abuse
+import common
+import contract
+import identity
+from common import (API, AUDIENCE, MIB, ORIGIN, PUT_LIMIT, ROOT, SECRETS, Api, FakeSts, check, equal,
+                    good_answer, raw, refusal, s3_client, servers, token)
 
 
 # ---- The start ------------------------------------------------------------------------------------
@@ -95,7 +84,7 @@ def test_tokens(api):
         "empty token": ("", "TOKEN_MISSING"),
         "garbage": ("garbage", "TOKEN_INVALID"),
         "alg none": (token(header={"alg": "none"}).rsplit(".", 1)[0] + ".", "TOKEN_INVALID"),
-        "another secret": (token(secret=secrets.token_bytes(40)), "TOKEN_INVALID"),
+        "another secret": (token(by=secrets.token_bytes(40)), "TOKEN_INVALID"),
         "expired": (token(exp=now - 3600), "TOKEN_EXPIRED"),
         "not yet": (token(nbf=now + 3600), "TOKEN_NOT_YET"),
         "wrong audience": (token(aud="other"), "TOKEN_WRONG_AUDIENCE"),
@@ -266,20 +255,13 @@ def test_presigned(api, operator, bucket):
 
 def session_client(answer):
     c = answer["credentials"]
-    return boto3.client("s3", endpoint_url=answer["endpoint"], region_name=answer["region"],
-                        aws_access_key_id=c["accessKeyId"],
-                        aws_secret_access_key=c["secretAccessKey"],
-                        aws_session_token=c["sessionToken"],
-                        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
+    where = {"S3_ENDPOINT": answer["endpoint"], "AWS_REGION": answer["region"]}
+    return s3_client(where, c["accessKeyId"], c["secretAccessKey"], c["sessionToken"])
 
 
 def refused(what, call, **arguments):
-    try:
-        call(**arguments)
-        check(what, False, "it was allowed")
-    except botocore.exceptions.ClientError as error:
-        code = error.response["Error"]["Code"]
-        check(what, code in ("AccessDenied", "403"), code)  # HEAD has no body to say it in
+    code = refusal(call, **arguments)
+    check(what, code in ("AccessDenied", "403"), code or "it was allowed")  # HEAD has no body
 
 
 def multipart(s3, bucket, key, data):
@@ -470,9 +452,11 @@ def test_forms(folder, settings, operator, bucket, operator_keys):
 
 
 def test_sts_failures(folder, settings):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeSts)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
+    with common.served(FakeSts) as server:
+        try_sts_failures(folder, settings, server.url)
+
+
+def try_sts_failures(folder, settings, url):
     leak = "x-amz-security-token:" + secrets.token_hex(20)
     SECRETS.append(leak[-40:])
     error = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
@@ -486,7 +470,7 @@ def test_sts_failures(folder, settings):
         "empty": (lambda h: h.reply(200, b""), 502, "STS_FAILED"),
         "endless": (lambda h: h.reply(200, b"<a>" + b"x" * (1 << 20)), 502, "STS_FAILED"),
         "half": (lambda h: h.reply(200, good_answer()[:200]), 502, "STS_FAILED"),
-        "expired": (lambda h: h.reply(200, good_answer(-10)), 502, "STS_FAILED"),
+        "expired": (lambda h: h.reply(200, good_answer(life=-10)), 502, "STS_FAILED"),
         "redirect": (lambda h: h.reply(302, b"", location=url + "/followed"), 502, "STS_FAILED"),
         "hangs up": (lambda h: h.connection.close(), 503, "STS_UNREACHABLE"),
         "good": (lambda h: h.reply(200, good_answer()), 200, None),
@@ -543,7 +527,6 @@ def test_sts_failures(folder, settings):
     with Api(folder, **{**settings, "PARTHAUL_ROLE_ARN": settings["PARTHAUL_ROLE_ARN"] + "x"}) as api:
         status, _, answer = api.ask("GET", "/v1/credentials", token())
         equal("unknown role", (status, answer.get("code")), (502, "STS_FAILED"))
-    server.shutdown()
 
 
 def check_log(api):
@@ -567,25 +550,12 @@ def check_log(api):
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix="api-", dir=ROOT / "build")
-    state = f"{folder}/s3"
-    subprocess.run([SEAWEEDFS, "start", state, str(free_ports())], check=True)
-    try:
-        env = servers.read_env(state)
+    with common.scratch("api") as folder, common.seaweedfs(folder / "s3") as env:
+        settings = common.api_settings(folder, env)
         operator = servers.client(env)
         servers.prepare(operator, env["BUCKET"], [ORIGIN])
         operator.create_bucket(Bucket="another")
-        secret_file = pathlib.Path(folder) / "jwt-secret"
-        secret_file.write_bytes(JWT_SECRET)
-        SECRETS.extend([env["API_SECRET_ACCESS_KEY"], env["AWS_SECRET_ACCESS_KEY"]])
-        settings = {
-            "PARTHAUL_BUCKET": env["BUCKET"], "PARTHAUL_REGION": env["AWS_REGION"],
-            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"],
-            "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"], "PARTHAUL_ROLE_ARN": env["ROLE_ARN"],
-            "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret_file),
-            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"],
-        }
+        SECRETS.append(env["AWS_SECRET_ACCESS_KEY"])
         contract.test(check)
         test_command_line(folder, settings)
         with Api(folder, **settings) as api:
@@ -602,16 +572,8 @@ def main():
                    (env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]))
         identity.test(folder, settings)
         abuse.test(folder, settings)
-    finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
-    failed = common.totals[False]
-    if not failed:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    print(f"{common.totals[True]} passed, {failed} failed")
-    return 1 if failed else 0
+    common.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,7 +5,6 @@ import concurrent.futures
 import hashlib
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -15,13 +14,12 @@ import tempfile
 
 from checks import CLEAN, PROGRAM, ROOT, check, finish, run
 
-sys.path += [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "api")]
-sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import kit  # noqa: E402
 import bucket as servers  # noqa: E402
-import run as api_tests  # noqa: E402  (starts parthaul-api, finds ports, makes tokens)
+import common as api_tests  # noqa: E402  (starts parthaul-api)
 
 MIB = 1 << 20
-SEAWEEDFS = os.path.join(ROOT, "tests", "servers", "seaweedfs.sh")
 RANDOM = random.Random(3).randbytes(40 * MIB)
 
 
@@ -225,31 +223,19 @@ def try_api(w, settings):
 
 def main():
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
-    state = os.path.join(folder, "s3")
-    subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
-    try:
-        env = servers.read_env(state)
+    with kit.seaweedfs(os.path.join(folder, "s3")) as env:
         w = World(folder, env)
         servers.prepare(w.s3, w.bucket, ["http://127.0.0.1"])
-        secret = pathlib.Path(folder, "jwt-secret")
-        secret.write_bytes(api_tests.JWT_SECRET)
         try_sizes(w)
         try_algorithms(w)
         try_objects(w)
         try_keys(w)
         try_refusals(w)
         try_abort(w)
-        try_api(w, {
-            "PARTHAUL_BUCKET": w.bucket, "PARTHAUL_REGION": env["AWS_REGION"],
-            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"], "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"],
-            "PARTHAUL_ROLE_ARN": env["ROLE_ARN"], "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret),
-            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"]})
+        try_api(w, kit.api_settings(folder, env))
         left = w.s3.list_multipart_uploads(Bucket=w.bucket).get("Uploads", [])
         check("multipart uploads left behind", [upload["Key"] for upload in left], [])
-    finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
     finish()
 
 

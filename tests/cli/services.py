@@ -4,7 +4,6 @@ and sh."""
 
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -13,29 +12,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+import urllib.parse
 
-import boto3
 import botocore.exceptions
 import botocore.session
-from botocore.config import Config
 
 from checks import CLEAN, PROGRAM, ROOT, check, finish, run
 
-sys.path += [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "api")]
-sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import kit  # noqa: E402
 import bucket as servers  # noqa: E402
-import run as api_tests  # noqa: E402
+import common as api_tests  # noqa: E402
 
-SEAWEEDFS = os.path.join(ROOT, "tests", "servers", "seaweedfs.sh")
 NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
          "AWS_CREDENTIAL_EXPIRATION")
 API_KEY = "the-key-of-the-tests-0123456789"
 GOOD_STS = api_tests.good_answer()
 
 
-class Scripted(http.server.BaseHTTPRequestHandler):
+class Scripted(kit.Handler):
     """Answers by the server's list of functions, one for each request; the last one stays."""
 
     protocol_version = "HTTP/1.1"
@@ -51,35 +47,13 @@ class Scripted(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_DELETE = handle_one
 
-    def reply(self, status, body=b"", **headers):
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
     def handle(self):
         with contextlib.suppress(OSError):
             super().handle()
 
-    def log_message(self, *_):
-        pass
 
-
-@contextlib.contextmanager
 def scripted(*script):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
-    server.script, server.seen, server.lock = list(script), [], threading.Lock()
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return kit.served(Scripted, script=list(script), seen=[])
 
 
 def says(status, body=b"", **headers):
@@ -95,21 +69,13 @@ def hang_up(handler):
 
 
 def client(env, creds):
-    return boto3.client("s3", endpoint_url=env["S3_ENDPOINT"], region_name=env["AWS_REGION"],
-                        aws_access_key_id=creds["AccessKeyId"],
-                        aws_secret_access_key=creds["SecretAccessKey"],
-                        aws_session_token=creds.get("SessionToken"),
-                        config=Config(s3={"addressing_style": "path"}, proxies={},
-                                      retries={"max_attempts": 1}))
+    return kit.s3_client(env, creds["AccessKeyId"], creds["SecretAccessKey"],
+                         creds.get("SessionToken"))
 
 
 def may_write(what, s3, bucket, key, expected):
-    try:
-        s3.put_object(Bucket=bucket, Key=key, Body=b"lent")
-        got = True
-    except botocore.exceptions.ClientError as error:
-        got = error.response["Error"]["Code"]
-    check(what, got, expected)
+    code = kit.refusal(s3.put_object, Bucket=bucket, Key=key, Body=b"lent")
+    check(what, code or True, expected)
 
 
 def by_shell(text, env):
@@ -256,6 +222,12 @@ def try_creds_usage():
                       ["--role-arn", role, "--sts-endpoint", "http://sts.example"],
                       ["--role-arn", role, "--sts-endpoint", "nowhere"],
                       ["--role-arn", role, "--region", "a b"],
+                      ["--role-arn", "arn:a*s:iam::1:role/upload", "--prefix", "s3://bucket/a/"],
+                      ["--role-arn", role, "--external-id", "a b"],
+                      ["--role-arn", role, "--token-code", "123456"],
+                      ["--role-arn", role, "--serial-number", "GAHT12345678"],
+                      ["--role-arn", role, "--serial-number", "GAHT12345678", "--token-code", "12345x"],
+                      ["--api", "https://a.example", "--external-id", "ab", "--token", "t"],
                       ["--role-arn", role, "--format", "xml"], ["--role-arn", role, "--tries", "0"],
                       ["--colour"], ["--role-arn"]):
         failed(f"creds: refused: {arguments}", run("creds", *arguments, env=own), 2, "parthaul: ",
@@ -281,6 +253,16 @@ def try_creds_faults():
     check("creds: tried again", (done.returncode, len(seen)), (0, 3))
     check("creds: signed with the session", (seen[0][1].get("X-Amz-Security-Token") or
           seen[0][1].get("x-amz-security-token")), "sessiontoken")
+    done, seen = sts(says(200, GOOD_STS), options=(
+        "--external-id", "ours:1/2", "--serial-number", "arn:aws:iam::1:mfa/me",
+        "--token-code", "012345", "--prefix", "s3://bucket/a/", "--role-arn",
+        "arn:aws-cn:iam::123456789012:role/upload"))
+    form = dict(urllib.parse.parse_qsl(seen[0][2].decode()))
+    check("creds: external id and MFA", (done.returncode, form.get("ExternalId"),
+          form.get("SerialNumber"), form.get("TokenCode")),
+          (0, "ours:1/2", "arn:aws:iam::1:mfa/me", "012345"))
+    check("creds: the policy is of the role's partition",
+          json.loads(form["Policy"])["Statement"][0]["Resource"], "arn:aws-cn:s3:::bucket/a/*")
     done, seen = sts(says(500))
     failed("creds: 500", done, 4, "HTTP 500", secrets=own.values())
     check("creds: 500: tries", len(seen), 3)
@@ -580,26 +562,14 @@ def main():
     try_creds_faults()
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     try_post_faults(folder)
-    state = os.path.join(folder, "s3")
-    subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
-    try:
-        env = servers.read_env(state)
+    with kit.seaweedfs(os.path.join(folder, "s3")) as env:
         w = World(env)
         servers.prepare(w.s3, w.bucket, ["http://127.0.0.1"])
-        secret = pathlib.Path(folder, "jwt-secret")
-        secret.write_bytes(api_tests.JWT_SECRET)
-        settings = {
-            "PARTHAUL_BUCKET": w.bucket, "PARTHAUL_REGION": env["AWS_REGION"],
-            "PARTHAUL_S3_ENDPOINT": env["S3_ENDPOINT"], "PARTHAUL_STS_ENDPOINT": env["STS_ENDPOINT"],
-            "PARTHAUL_ROLE_ARN": env["ROLE_ARN"], "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret),
-            "AWS_ACCESS_KEY_ID": env["API_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": env["API_SECRET_ACCESS_KEY"]}
+        settings = kit.api_settings(folder, env)
         try_creds_sts(w)
         try_creds_api(w, folder, settings)
         try_post(w, folder, settings)
-    finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
     finish()
 
 

@@ -14,24 +14,17 @@ import json
 import os
 import pathlib
 import re
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import urllib.parse
 import urllib.request
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
 
-sys.dont_write_bytecode = True
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests/examples"), str(ROOT / "tests/servers")]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import kit  # noqa: E402
+from kit import ROOT, check, equal, refusal, s3_client  # noqa: E402
 import bucket as servers  # noqa: E402
 import policy  # noqa: E402
 from policy import Caller, Request  # noqa: E402
@@ -41,10 +34,8 @@ from template import Template  # noqa: E402
 spec = importlib.util.spec_from_file_location("played", ROOT / "tests/lambda/run.py")
 played = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(played)
-check, equal = played.check, played.equal
 
 TEMPLATE = ROOT / "examples/aws/parthaul.yaml"
-SEAWEEDFS = ROOT / "tests/servers/seaweedfs.sh"
 ACCOUNT = "123456789012"
 ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 EXECUTION, UPLOAD = f"{ROLES}/parthaul-ExecutionRole-1A", f"{ROLES}/parthaul-UploadRole-2B"
@@ -54,8 +45,8 @@ BUCKET, PAGES = "uploads", "parthaul-pagebucket-3c"
 DOMAIN = "d111.cloudfront.net"
 
 PARAMETERS = {
-    "BucketName": BUCKET, "CodeBucket": "code", "JwtIssuer": played.ISSUER,
-    "JwtAudience": played.AUDIENCE, "JwtKeyFile": "jwt-key.pem",
+    "BucketName": BUCKET, "CodeBucket": "code", "JwtIssuer": kit.ISSUER,
+    "JwtAudience": kit.AUDIENCE, "JwtKeyFile": "jwt-key.pem",
     "MoreOrigins": "https://app.example,http://127.0.0.1:8080",
 }
 NAMES = {
@@ -162,12 +153,6 @@ def test_bucket(t):
     check("and nothing else expires", not any("Expiration" in key for key in rule))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def directives(text):
     return {d.split()[0]: set(d.split()[1:]) for d in text.split(";")}
 
@@ -176,7 +161,7 @@ def test_page(t, folder):
     """The headers that CloudFront adds are those that the demo's server sends."""
     secret = pathlib.Path(folder) / "demo-secret"
     secret.write_text("x" * 40)
-    port = free_port()
+    port = kit.free_ports(0)
     endpoint = f"https://{BUCKET}.s3.eu-west-1.amazonaws.com"
     server = subprocess.Popen(
         ["node", str(ROOT / "tests/setup/serve.mjs")], stdin=subprocess.DEVNULL,
@@ -244,7 +229,7 @@ def running_function(t, folder, sts_url):
     environment = dict(t.properties("Function")["Environment"]["Variables"])
     del environment["PARTHAUL_JWT_RS256_KEY_FILE"]
     secret_file = pathlib.Path(folder) / "jwt-secret"
-    secret_file.write_bytes(played.JWT_SECRET)
+    secret_file.write_bytes(kit.JWT_SECRET)
     environment.update({
         "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret_file), "PARTHAUL_STS_ENDPOINT": sts_url,
         "PATH": os.environ["PATH"], "ASAN_OPTIONS": f"exitcode={played.SANITIZER}",
@@ -301,13 +286,11 @@ HOSTILE = ["*", "?", "**", "bob*", "bo?", "${aws:username}", "${*}", "$", "%2a",
 
 def session_policies(t, folder):
     """{user: (prefix, policy)} as the function asks STS for them."""
-    sts = played.http.server.ThreadingHTTPServer(("127.0.0.1", 0), RecordingSts)
-    threading.Thread(target=sts.serve_forever, daemon=True).start()
     found = {}
-    with running_function(t, folder, f"http://127.0.0.1:{sts.server_port}") as function:
+    with kit.served(RecordingSts) as sts, running_function(t, folder, sts.url) as function:
         for user in ["alice", "bob", *HOSTILE]:
             status, _, answer = function.ask(played.url_event(
-                path="/v1/credentials", headers={"authorization": f"Bearer {played.token(user)}"}))
+                path="/v1/credentials", headers={"authorization": f"Bearer {kit.token(user)}"}))
             if not equal(f"credentials of {user[:20]!r}", status, 200):
                 continue
             asked = RecordingSts.asked[-1]
@@ -318,7 +301,6 @@ def session_policies(t, folder):
                   not any(name.startswith(("Tags", "Transitive", "SourceIdentity")) for name in asked))
             check("STS's limit of a policy", len(asked["Policy"]) <= 2048, len(asked["Policy"]))
             found[user] = (answer["prefix"], json.loads(asked["Policy"]))
-    sts.shutdown()
     return found
 
 
@@ -623,37 +605,10 @@ def test_evaluator():
 # ---- On SeaweedFS ---------------------------------------------------------------------------------
 
 
-def free_ports():
-    for _ in range(100):
-        base = 22000 + secrets.randbelow(7000)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in [*range(base, base + 9), base + 10008]:
-                    s = stack.enter_context(socket.socket())
-                    s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise SystemExit("no free ports")
-
-
-def code_of(call, **arguments):
-    """The code of S3's refusal; "" when it did as it was told."""
-    try:
-        call(**arguments)
-        return ""
-    except botocore.exceptions.ClientError as error:
-        return error.response["Error"]["Code"]
-
-
 def test_live(policies, sessions, folder):
     """The same policies, the same questions, answered by a real S3. It takes no If-None-Match for a
     condition (see tests/servers/README.md), so that part stays with the evaluator."""
-    state = f"{folder}/s3"
-    subprocess.run([SEAWEEDFS, "start", state, str(free_ports())], check=True,
-                   env={**os.environ, "ROLE_POLICY": json.dumps(policies.upload[0])})
-    try:
-        env = servers.read_env(state)
+    with kit.seaweedfs(folder / "s3", ROLE_POLICY=json.dumps(policies.upload[0])) as env:
         operator = servers.client(env)
         servers.prepare(operator, BUCKET, ["https://app.example"])
         operator.create_bucket(Bucket="other")
@@ -667,31 +622,22 @@ def test_live(policies, sessions, folder):
                   "Statement": [s for s in policies.bucket["Statement"] if s["Sid"] == "OnlyByTls"]}
         operator.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(by_tls))
         alice = as_user(env, sessions["alice"][1])
-        code = code_of(alice.put_object, Bucket=BUCKET, Key="upload/alice/plain", Body=b"x")
+        code = refusal(alice.put_object, Bucket=BUCKET, Key="upload/alice/plain", Body=b"x")
         equal("SeaweedFS: the TLS-only policy refuses plain HTTP", code, "AccessDenied")
-    finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
 
 
 def as_user(env, session_policy):
-    sts = boto3.client("sts", endpoint_url=env["STS_ENDPOINT"], region_name=env["AWS_REGION"],
-                       aws_access_key_id=env["API_ACCESS_KEY_ID"],
-                       aws_secret_access_key=env["API_SECRET_ACCESS_KEY"], config=Config(proxies={}))
+    sts = s3_client(env, env["API_ACCESS_KEY_ID"], env["API_SECRET_ACCESS_KEY"], service="sts")
     more = {"Policy": json.dumps(session_policy)} if session_policy else {}
     c = sts.assume_role(RoleArn=env["ROLE_ARN"], RoleSessionName="alice", **more)["Credentials"]
-    return boto3.client("s3", endpoint_url=env["S3_ENDPOINT"], region_name=env["AWS_REGION"],
-                        aws_access_key_id=c["AccessKeyId"],
-                        aws_secret_access_key=c["SecretAccessKey"],
-                        aws_session_token=c["SessionToken"],
-                        config=Config(s3={"addressing_style": "path"}, proxies={},
-                                      retries={"max_attempts": 1}))
+    return s3_client(env, c["AccessKeyId"], c["SecretAccessKey"], c["SessionToken"])
 
 
 def live_session(name, session_policy, reaches_bob, env, operator):
     s3 = as_user(env, session_policy)
 
     def expect_live(what, call, wanted, **arguments):
-        code = code_of(call, **arguments)
+        code = refusal(call, **arguments)
         good = code == "" if wanted else code in ("AccessDenied", "403")
         check(f"SeaweedFS, {name}, {what}: {'allowed' if wanted else 'forbidden'}", good, code)
 
@@ -722,14 +668,19 @@ def live_session(name, session_policy, reaches_bob, env, operator):
     expect_live("PutBucketPolicy", s3.put_bucket_policy, False, Bucket=BUCKET, Policy=json.dumps({
         "Version": "2012-10-17", "Statement": []}))
     equal(f"SeaweedFS, {name}: nothing is gone",
-          code_of(operator.head_object, **key("upload/bob/there")), "")
+          refusal(operator.head_object, **key("upload/bob/there")), "")
 
 
 # ---- All of it ------------------------------------------------------------------------------------
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix="examples-", dir=ROOT / "build")
+    with kit.scratch("examples") as folder:
+        test(folder)
+    kit.finish()
+
+
+def test(folder):
     t = template()
     test_evaluator()
     test_lint()
@@ -746,13 +697,7 @@ def main():
     test_trust(policies)
     test_pages(policies)
     test_live(policies, sessions, folder)
-    if not played.failed:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    print(f"{played.passed} passed, {played.failed} failed")
-    return 1 if played.failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

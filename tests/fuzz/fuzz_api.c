@@ -14,6 +14,7 @@
 #include "api/jwt.h"
 #include "api/prefix.h"
 #include "api/routes.h"
+#include "core/enc.h"
 #include "core/str.h"
 #include "core/sts.h"
 
@@ -22,6 +23,24 @@
 
 static api_config config;
 static api_service service;
+
+/* Keys whose private halves nobody has: no signature that is made up can be theirs. */
+#define RSA_N                                                                              \
+    "rlO6HmnbL3ejHbrhkRFFKSaRfhwit35LtdYhHz5BYdRZB94D4deG2qQ2pUDoT_H5cukZ-3VmaScbrkggkdBA" \
+    "l-uYCJwDsPS9kzSo-ps_QHkz7dpnsj_30R8sKqY4HUSUd_2ZQuaQDyUap6bF-u48GW93cQ94ycB6c2zmgE4i" \
+    "CQ_hU5Hpuj5yf0HOsDzCu97wKyhuv6J6mu1gtOslJgYx-hqO9LDFbmoEi0Z7ppnLhP35Z0lA7o1CeyunKBNd" \
+    "7vdYLpBlalnLJhKxYMCWYvYxJptpW_j1XIl5EGf-92rIKxJ7h92sJ6U3M98cAInZFRf_CWiM2DIRptE4NvSB" \
+    "9ev8AQ"
+static const char public_keys[] =
+    "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"alg\":\"RS256\",\"e\":\"AQAB\",\"n\":\"" RSA_N
+    "\"},{\"kty\":\"RSA\",\"kid\":\"p\",\"alg\":\"PS256\",\"e\":\"AQAB\",\"n\":\"" RSA_N
+    "\"},{\"kty\":\"EC\",\"kid\":\"e\",\"crv\":\"P-256\",\"x\":\"s15GE1QFHdLS84rpO41m6hdz"
+    "8lQKX0UKXuyMp_TAaC0\",\"y\":\"F46Gzrtg8rHdq6ODEQZ5dkltA-O61M4YeaXSCMnYsEU\"},{\"kty"
+    "\":\"EC\",\"kid\":\"f\",\"crv\":\"P-384\",\"x\":\"1cS4qLOs1o-PAJIkCadV71UnvB_rfZhER2"
+    "gfcYn4nEJ4RCFAY2SVL1a8vDrvHomM\",\"y\":\"1Qt4VZ7-siR9SLDBKBqNL1Eu5Y4Nojthik03iKd8h1g"
+    "ot16zkKyDuhdtma99DMKK\"},{\"kty\":\"OKP\",\"kid\":\"d\",\"crv\":\"Ed25519\",\"x\":\""
+    "Rx3yJHuzLJkGpyMvPhuEdMYlYjcuhAR2vtj-CtPEDRM\"}]}";
+static api_keyset *issuers;
 
 static int lend(api_sts *sts, const api_wish *wish, uint64_t now_ms, bool may_wait,
                 bool *would_wait, api_loan *out, ph_sts_error *said)
@@ -34,9 +53,10 @@ static int lend(api_sts *sts, const api_wish *wish, uint64_t now_ms, bool may_wa
         MUST(ph_str_equal(wish->role_arn, PH_STR("arn:aws:iam::1:role/reader")));
     else
         MUST(ph_str_starts(where, PH_STR(PREFIX)));
-    int err = !where.ptr      ? PH_OK
-              : wish->key.ptr ? ph_sts_key_policy(config.bucket, wish->key, &policy)
-                              : ph_sts_prefix_policy(config.bucket, wish->prefix, &policy);
+    int err = !where.ptr ? PH_OK
+              : wish->key.ptr
+                  ? ph_sts_key_policy(wish->role_arn, config.bucket, wish->key, &policy)
+                  : ph_sts_prefix_policy(wish->role_arn, config.bucket, wish->prefix, &policy);
     MUST(err == PH_OK || err == PH_ERR_TOO_LONG);
     ph_buf_clear(&policy);
     memset(out, 0, sizeof *out);
@@ -81,6 +101,9 @@ static void set_up(void)
     strcpy(line + 64, " a-key\n");
     MUST(api_keys_read(ph_str_from(line), &config.api_keys) == NULL);
     MUST(api_service_start(&config, zeros, &service));
+    issuers = api_keyset_new();
+    MUST(api_keyset_add_text(issuers, ph_str_from(public_keys), NULL, false) == NULL);
+    MUST(api_keyset_add_secret(issuers, (ph_str){(const char *)hash, sizeof hash}) == NULL);
     service.borrow = lend;
 }
 
@@ -118,8 +141,24 @@ static void feed_token(ph_str text)
     api_token t;
     bool unknown;
     if (api_token_open(text, &t).problem == API_NO_PROBLEM)
-        MUST(api_token_verify(&t, NULL, &unknown).problem != API_NO_PROBLEM);
+        MUST(api_token_verify(&t, issuers, &unknown).problem != API_NO_PROBLEM);
     api_token_close(&t);
+}
+
+/* A token by its parts, each a line, so that mutations need not see through base64url. */
+static void feed_parts(ph_str text)
+{
+    ph_buf token;
+    ph_buf_init(&token, 65536);
+    for (int i = 0; i < 3; i++) {
+        ph_str part = i < 2 ? ph_str_cut(&text, '\n') : text;
+        if (i > 0)
+            ph_buf_char(&token, '.');
+        if (part.ptr)
+            ph_enc_base64url(&token, part.ptr, part.len);
+    }
+    feed_token(ph_buf_view(&token));
+    ph_buf_clear(&token);
 }
 
 /* Claims as a good token could have them. */
@@ -145,7 +184,7 @@ static void feed_claims(ph_str text)
     if (api_prefix_make(PH_STR("builds/{product}/{build}/"), claims, &prefix).problem ==
         API_NO_PROBLEM) {
         ph_str made = ph_buf_view(&prefix);
-        MUST(ph_sts_prefix_policy(PH_STR("uploads"), made, &policy) == PH_OK);
+        MUST(ph_sts_prefix_policy(config.role_arn, PH_STR("uploads"), made, &policy) == PH_OK);
         size_t slashes = 0;
         for (size_t i = 0; i < made.len; i++) {
             slashes += made.ptr[i] == '/';
@@ -194,6 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 'q': feed_route("GET", PH_STR("/v1/credentials"), rest, none); break;
     case 'r': feed_route("GET", rest, none, none); break;
     case 't': feed_token(rest); break;
+    case 'j': feed_parts(rest); break;
     case 'c': feed_claims(rest); break;
     case 'k': feed_keys(rest); break;
     case 'f': feed_files(rest); break;

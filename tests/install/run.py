@@ -8,25 +8,11 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from kit import ROOT, check, equal, finish, scratch  # noqa: E402
+
 MOST_EXPOSURE = 15  # of systemd's 0 (nothing can go wrong) to 100, as `systemd-analyze security` says
-passed = failed = 0
-
-
-def check(what, condition, detail=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}: {detail}", flush=True)
-    return condition
-
-
-def equal(what, got, expected):
-    return check(what, got == expected, f"got {got!r}, expected {expected!r}")
 
 
 def run(*command, **more):
@@ -97,16 +83,14 @@ def test_unit(unit):
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix="install-", dir=ROOT / "build")
-    test_packaged(folder)
-    here = pathlib.Path(folder) / "here"
-    install(PREFIX=here / "usr", SYSCONFDIR=here / "etc")
-    test_config(here / "usr/bin/parthaul-api", here / "etc/parthaul/parthaul-api.conf")
-    test_unit(here / "usr/lib/systemd/system/parthaul-api.service")
-    shutil.rmtree(folder)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    with scratch("install") as folder:
+        test_packaged(folder)
+        here = folder / "here"
+        install(PREFIX=here / "usr", SYSCONFDIR=here / "etc")
+        test_config(here / "usr/bin/parthaul-api", here / "etc/parthaul/parthaul-api.conf")
+        test_unit(here / "usr/lib/systemd/system/parthaul-api.service")
+    finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

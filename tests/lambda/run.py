@@ -10,8 +10,6 @@ answer gets into the log. What is not proven: that AWS's runtime API does what i
 import base64
 import collections
 import contextlib
-import hashlib
-import hmac
 import http.server
 import json
 import os
@@ -22,59 +20,25 @@ import shutil
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
 import zipfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import kit  # noqa: E402
+from kit import (AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, ROOT, SECRETS, Handler, check,  # noqa: E402
+                 equal, secret, token)
+
 API = ROOT / "build/tests/parthaul-api"
 ZIP = ROOT / "build/parthaul-lambda.zip"
-ORIGIN = "https://app.example"
-ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
-JWT_SECRET = secrets.token_bytes(40)
 SANITIZER = 99  # the exit status that stands for a finding of the sanitizers
-SECRETS = []  # what was sent or given out so far; none of it may be in a log
-passed = failed = 0
 
 
-def check(what, condition, detail=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}: {detail}", flush=True)
-    return condition
+# ---- STS ------------------------------------------------------------------------------------------
 
 
-def equal(what, got, expected):
-    return check(what, got == expected, f"got {got!r}, expected {expected!r}")
-
-
-def secret(text):
-    SECRETS.append(text)
-    return text
-
-
-# ---- Tokens and STS -------------------------------------------------------------------------------
-
-
-def base64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def token(sub="alice", **claims):
-    body = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": int(time.time()) + 600, **claims}
-    head = json.dumps({"alg": "HS256", "typ": "JWT"}).encode()
-    text = base64url(head) + b"." + base64url(json.dumps(body).encode())
-    mac = base64url(hmac.new(JWT_SECRET, text, hashlib.sha256).digest())
-    secret(mac.decode())
-    return secret((text + b"." + mac).decode())
-
-
-class Sts(http.server.BaseHTTPRequestHandler):
+class Sts(Handler):
     """Gives credentials; after `delay` seconds."""
 
     delay = 0
@@ -84,19 +48,7 @@ class Sts(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
         time.sleep(Sts.delay)
-        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
-        body = (f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAFAKE"
-                f"</AccessKeyId><SecretAccessKey>{Sts.session_secret}</SecretAccessKey>"
-                f"<SessionToken>{Sts.session_token}</SessionToken><Expiration>{end}</Expiration>"
-                f"</Credentials></AssumeRoleResult></AssumeRoleResponse>").encode()
-        with contextlib.suppress(OSError):
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.reply(200, kit.assumed(secret_key=Sts.session_secret, session=Sts.session_token))
 
 
 # ---- The runtime API ------------------------------------------------------------------------------
@@ -639,9 +591,12 @@ def test_zip(folder, settings):
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix="lambda-", dir=ROOT / "build")
-    sts = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sts)
-    threading.Thread(target=sts.serve_forever, daemon=True).start()
+    with kit.scratch("lambda") as folder, kit.served(Sts) as sts:
+        test(folder, sts)
+    kit.finish()
+
+
+def test(folder, sts):
     secret_file = pathlib.Path(folder) / "jwt-secret"
     secret_file.write_bytes(JWT_SECRET)
     settings = {
@@ -651,7 +606,7 @@ def main():
         "http_proxy": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9",
         "PARTHAUL_BUCKET": "uploads", "PARTHAUL_REGION": "eu-west-1", "PARTHAUL_ORIGINS": ORIGIN,
         "PARTHAUL_ROLE_ARN": "arn:aws:iam::123456789012:role/upload",
-        "PARTHAUL_STS_ENDPOINT": f"http://127.0.0.1:{sts.server_port}",
+        "PARTHAUL_STS_ENDPOINT": sts.url,
         "PARTHAUL_JWT_HS256_SECRET_FILE": str(secret_file),
         "PARTHAUL_JWT_ISSUER": ISSUER, "PARTHAUL_JWT_AUDIENCE": AUDIENCE,
         # as Lambda sets them
@@ -668,14 +623,8 @@ def main():
     test_zip(folder, settings)
     test_init_errors(folder, settings)
     waiting.join()
-    if not failed:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
     print(f"{each * 1000:.1f} ms for each event, under the sanitizers")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

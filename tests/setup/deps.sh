@@ -47,7 +47,7 @@ quietly() {
 packages_of() {
     case $1 in
         build) echo gcc libc6-dev make pkg-config dpkg-dev curl ca-certificates \
-            libmicrohttpd-dev libcurl4-openssl-dev libjose-dev ;;
+            libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjose-dev ;;
         wasm) have emcc || echo emscripten ;;
         node) { have node && have npm; } || echo nodejs npm ;;
         server) has_venv python3 || echo python3 python3-venv ;;

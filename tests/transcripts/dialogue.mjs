@@ -186,7 +186,7 @@ class Player {
 
     async #open(given, first) {
         const { size, part, type, hash, credentials, concurrency, tries, seed = '1' } = given;
-        const flags = ['overwrite', 'dualstack', 'accelerate', 'keep'];
+        const flags = ['overwrite', 'dualstack', 'accelerate', 'keep', 'unattended'];
         const prefixed = (prefix) => {
             const own = Object.entries(given).filter(([name]) => name.startsWith(prefix));
             return Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));

@@ -80,6 +80,7 @@ export class Session {
                 demand(this.live.delete(action.id), `cancels ${action.id}, which is not under way`);
                 break;
             case 'notice':
+                if (action.notice.kind === 'state') this.#paused = action.notice.paused;
                 if (action.notice.partState && action.notice.kind === 'part')
                     this.parts.set(action.notice.partNumber, action.notice.partState);
                 break;
@@ -138,7 +139,7 @@ export class Session {
 
     /** Whatever S3 is told, a host that is killed now can go on from. */
     #checkSaved({ operation, url }) {
-        if (!this.#keep || ['PutObject', 'AbortMultipartUpload'].includes(operation)) return;
+        if (!this.#keep || ['PutObject', 'HeadObject', 'AbortMultipartUpload'].includes(operation)) return;
         demand(this.saved, `${operation} before a snapshot`);
         const { uploadId } = JSON.parse(this.saved);
         const id = new URL(url).searchParams.get('uploadId');

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /**
  * world.mjs - uploads in random worlds: answers in any order, lost, late, wrong or none at all; a
- * user who pauses and aborts; a network that comes and goes. S3 is a model of a few lines. Whatever
- * happens, an upload ends, leaves nothing behind, and what it calls done is the file.
+ * user who pauses and aborts; a network that comes and goes; a host that is killed and goes on from
+ * what it kept. S3 is a model of a few lines. Whatever happens, an upload ends, leaves nothing behind
+ * that nobody knows of, and what it calls done is the file.
  */
 import { File, digestOf } from './digest.mjs';
 import { Mismatch, Session } from './session.mjs';
@@ -52,7 +53,8 @@ class Bucket {
     #algorithm;
     #created = 0;
 
-    constructor(file, algorithm, foreign) {
+    constructor(file, algorithm, foreign, states) {
+        this.states = states; // does ListParts state checksums?
         this.#file = file;
         this.#algorithm = algorithm === 'NONE' || algorithm === 'MD5' ? undefined : algorithm;
         if (foreign) this.object = { foreign, etag: 'foreign', size: 3, checksum: 'AAAA' };
@@ -155,8 +157,11 @@ class Bucket {
         const numbers = [...upload.keys()].sort((a, b) => a - b).filter((n) => n > after);
         const page = numbers.slice(0, 2);
         const parts = page.map((n) => {
-            const { etag, length } = upload.get(n);
-            return `<Part><PartNumber>${n}</PartNumber><ETag>"${etag}"</ETag><Size>${length}</Size></Part>`;
+            const { etag, length, checksum } = upload.get(n);
+            const name = `Checksum${this.#algorithm}`;
+            const stated = this.states && checksum ? `<${name}>${checksum}</${name}>` : '';
+            const size = `<Size>${length}</Size>`;
+            return `<Part><PartNumber>${n}</PartNumber><ETag>"${etag}"</ETag>${size}${stated}</Part>`;
         });
         const more = `<IsTruncated>${numbers.length > 2}</IsTruncated>`;
         const next = `<NextPartNumberMarker>${page.at(-1) ?? 0}</NextPartNumberMarker>`;
@@ -191,12 +196,14 @@ class World {
     #late = []; // requests that were cancelled
     #paused = false;
     #offline = false;
+    #crashes;
 
     constructor(seed) {
         const random = randomFrom(seed);
         const checksum = random.one(ALGORITHMS);
         this.#random = random;
         this.#faults = random(3) ? random(12) : 0;
+        this.#crashes = random(2) ? random(4) : 0;
         this.#options = {
             bucket: 'bkt',
             key: 'k',
@@ -207,12 +214,13 @@ class World {
             concurrency: 1 + random(4),
             overwrite: !random(4),
             presignLimit: random(3) ? 0 : PART,
+            keep: this.#crashes > 0 || !random(3),
         };
         if (!random(5)) this.#options.endpoint = 'http://s3.example';
         if (random(2)) this.#options.credentials = JSON.stringify(this.#newCredentials());
         this.#file = new File(this.#options.size, 'abcdefg');
         // Whoever presigns a PUT chooses a key that nobody has.
-        this.#bucket = new Bucket(this.#file, checksum, !random(8) && !this.#options.presignLimit);
+        this.#bucket = new Bucket(this.#file, checksum, !random(8) && !this.#options.presignLimit, random(2));
     }
 
     #newCredentials() {
@@ -236,10 +244,16 @@ class World {
         try {
             for (let steps = 0; ; steps++) {
                 demand(steps < MOST_STEPS, 'no end');
+                if (this.#crashes && !this.#random(50) && !(await this.#crash(engine)))
+                    return this.#checkLeftovers();
                 const action = await this.#session.step();
                 if (action.kind !== 'notice' && action.kind !== 'wait') this.#note('>', action);
                 if (action.kind === 'cancel') this.#cancelled(action.id);
                 if (action.kind === 'done') return this.#checkDone(action.receipt);
+                if (action.kind === 'failed' && action.failure.resumable && this.#crashes) {
+                    demand(await this.#crash(engine), 'is resumable, and nothing was kept');
+                    continue;
+                }
                 if (action.kind === 'failed') return this.#checkFailed(action.failure);
                 if (action.kind === 'request') this.#late.push(action);
                 if (action.kind === 'wait') await this.#goOn(action.untilMs);
@@ -247,6 +261,30 @@ class World {
         } finally {
             await this.#session.close();
         }
+    }
+
+    /**
+     * The host is killed, whatever is under way, and goes on from what it kept. False if that is
+     * nothing: then the engine never told S3 of an upload.
+     */
+    async #crash(engine) {
+        this.#crashes--;
+        this.#happened++;
+        const { now, saved, live } = this.#session;
+        this.#note('!', 'killed');
+        for (const { request } of live.values())
+            if (request && !request.url.includes('X-Amz-Signature') && this.#random(2))
+                this.#bucket.do(request);
+        const known = saved && JSON.parse(saved).uploadId;
+        for (const id of this.#bucket.uploads.keys()) if (id !== known) this.#leaked.add(id);
+        if (!saved) return false;
+        await this.#session.close();
+        this.#late = [];
+        this.#paused = this.#offline = false;
+        const options = { ...this.#options, snapshot: saved };
+        if (this.#random(2)) delete options.credentials;
+        this.#session = await Session.open(engine, options, this.#file, now);
+        return true;
     }
 
     #note(mark, what) {
@@ -382,7 +420,11 @@ class World {
     // ---- What must hold in the end -------------------------------------------------------------
 
     #checkLeftovers() {
-        const left = [...this.#bucket.uploads.keys()].filter((id) => !this.#leaked.has(id));
+        const { saved } = this.#session;
+        const kept = saved && JSON.parse(saved).uploadId;
+        const left = [...this.#bucket.uploads.keys()].filter(
+            (id) => !this.#leaked.has(id) && id !== kept,
+        );
         demand(left.length === 0, `leaves the parts of ${left} behind`);
     }
 

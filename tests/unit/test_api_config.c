@@ -159,7 +159,6 @@ static void test_refusals(void)
         {"PARTHAUL_ROLES", "hidden/a"},
         {"PARTHAUL_ROLE_PREFIX", "hidden"},
         {"PARTHAUL_POST_KEYS", "hidden"},
-        {"PARTHAUL_TLS_CERT_FILE", "/nonexistent/hidden"},
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://hidden/"},
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT", "hidden"},
         {"AWS_ACCESS_KEY_ID", ""},

@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The text stays until the next call but one, so that an expression may have two. */
 static const char *repeat(const char *text, size_t times)
 {
-    static char out[4096];
+    static char places[2][4096];
+    static size_t next;
+    char *out = places[next++ % 2];
     out[0] = '\0';
     while (times-- > 0)
         strcat(out, text);

@@ -100,7 +100,9 @@ static void test_hostile(void)
         }
         CHECK_U64(slashes, 3);
         ph_buf_reset(&policy);
-        CHECK_INT(ph_sts_prefix_policy(PH_STR("uploads"), prefix, &policy), PH_OK);
+        CHECK_INT(ph_sts_prefix_policy(PH_STR("arn:aws:iam::1:role/r"), PH_STR("uploads"), prefix,
+                                       &policy),
+                  PH_OK);
         if (prefix.len >= sizeof seen[0] || mine >= sizeof from[0])
             continue;
         memcpy(seen[count], prefix.ptr, prefix.len);

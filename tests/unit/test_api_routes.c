@@ -462,8 +462,8 @@ static void test_multipart(void)
 {
     static const char *const bodies[] = {
         "{\"name\":\"a.bin\",\"size\":1000}", /* small, but nothing would vouch for it */
-        "{\"name\":\"a.bin\",\"size\":1001,\"checksum\":{\"algorithm\":\"CRC32\","
-        "\"value\":\"AAAAAA==\"}}",
+        ("{\"name\":\"a.bin\",\"size\":1001,"
+         "\"checksum\":{\"algorithm\":\"CRC32\",\"value\":\"AAAAAA==\"}}"),
         "{\"name\":\"a.bin\",\"size\":53687091200000}", /* 48.8 TiB */
         " {\"size\": 7, \"name\": \"x/../a.bin\", \"other\": null}\n",
     };

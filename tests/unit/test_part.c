@@ -221,6 +221,88 @@ static void test_drop(void)
     ph_ledger_clear(&l);
 }
 
+/* ---- Parts of an earlier session --------------------------------------------------------------- */
+
+static void test_claims(void)
+{
+    ph_ledger l;
+    ph_digest crc = {.alg = PH_ALG_CRC32, .len = 4, .bytes = {1, 2, 3, 4}};
+    ph_digest other = {.alg = PH_ALG_CRC32, .len = 4, .bytes = {1, 2, 3, 5}};
+    ph_digest md5 = {.alg = PH_ALG_MD5, .len = 16}, md5_crc = {.alg = PH_ALG_MD5, .len = 4};
+    size_t len;
+    CHECK_INT(ph_dec_hex(PH_STR(MD5_A), md5.bytes, 16, &len), PH_OK);
+    init(&l, SIZE, PART_SIZE, PH_ALG_CRC32);
+
+    test_case("claims of another plan");
+    ph_listed p = listed(4, 10, "e");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_ERR_PARTS_MIXED);
+    p = listed(0, 10, "e");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_ERR_PARTS_MIXED);
+    p = listed(3, 11, "e");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_ERR_PARTS_MIXED);
+    p = listed(1, PART_SIZE - 1, "e");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_ERR_PARTS_MIXED);
+
+    test_case("what nobody claims");
+    CHECK_INT(ph_ledger_proof(&l, 1), PH_ALG_NONE);
+    ph_ledger_drop(&l, 1);
+
+    test_case("claimed by an ETag that is no MD5, then by one that is");
+    p = listed(1, PART_SIZE, "e");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK_INT(ph_ledger_proof(&l, 1), PH_ALG_NONE);
+    CHECK(!ph_ledger_prove(&l, 1, &crc, &md5));
+    p = listed(1, PART_SIZE, MD5_10);
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK_INT(ph_ledger_proof(&l, 1), PH_ALG_MD5);
+    CHECK(!ph_ledger_prove(&l, 1, &crc, &md5));
+    CHECK(!ph_ledger_prove(&l, 1, &crc, &md5_crc));
+    check_counts(&l, 0, 0, 0, 0);
+    p = listed(1, PART_SIZE, MD5_A);
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK(!ph_ledger_prove(&l, 1, &crc, &crc));
+    CHECK(ph_ledger_prove(&l, 1, &crc, &md5));
+    check_counts(&l, 1, 0, 0, PART_SIZE);
+    CHECK_MEM(l.parts[0].digest, crc.bytes, 4);
+
+    test_case("claimed by a checksum: the ETag does not count");
+    p = listed(3, 10, MD5_10);
+    p.checksum = crc;
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK_INT(ph_ledger_proof(&l, 3), PH_ALG_CRC32);
+    CHECK(!ph_ledger_prove(&l, 3, &other, &other));
+    CHECK(ph_ledger_prove(&l, 3, &crc, &crc));
+    check_counts(&l, 2, 0, 0, PART_SIZE + 10);
+
+    test_case("what is stored is no claim, and stays");
+    p = listed(3, 10, "other");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK_INT(ph_ledger_proof(&l, 3), PH_ALG_NONE);
+    ph_ledger_drop(&l, 3);
+    check_counts(&l, 2, 0, 0, PART_SIZE + 10);
+    CHECK_STR(l.parts[2].etag, MD5_10);
+
+    test_case("dropped, claimed, sent all the same");
+    p = listed(2, PART_SIZE, "old");
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    ph_ledger_drop(&l, 2);
+    CHECK(!l.parts[1].etag.ptr && !l.parts[1].claimed);
+    CHECK_INT(ph_ledger_claim(&l, &p), PH_OK);
+    CHECK_INT(ph_ledger_store(&l, 2, PH_STR("new"), &crc, false), PH_OK);
+    check_counts(&l, 3, 0, 1, SIZE);
+    CHECK_STR(l.parts[1].etag, "new");
+    ph_ledger_clear(&l);
+
+    test_case("an MD5 that was hidden confirms");
+    init(&l, 10, PART_SIZE, PH_ALG_MD5);
+    CHECK_INT(ph_dec_hex(PH_STR(MD5_10), md5.bytes, 16, &len), PH_OK);
+    CHECK_INT(ph_ledger_store(&l, 1, absent, &md5, false), PH_OK);
+    p = listed(1, 10, MD5_10);
+    CHECK_INT(ph_ledger_learn(&l, &p), PH_OK);
+    check_counts(&l, 1, 0, 0, 10);
+    ph_ledger_clear(&l);
+}
+
 /* ---- Checksums and ETags ------------------------------------------------------------------------ */
 
 static ph_digest digest_of(ph_alg alg, uint64_t len)
@@ -488,6 +570,7 @@ int main(void)
     test_places();
     test_store();
     test_learn();
+    test_claims();
     test_drop();
     test_whole();
     test_etag();

@@ -23,7 +23,10 @@ static int body_of(ph_assume_role role, ph_buf *b)
 
 static void test_body(void)
 {
-    ph_assume_role role = {PH_STR(ROLE), PH_STR("alice"), PH_STR("{\"a\":\"b c\"}"), 3600};
+    ph_assume_role role = {.role_arn = PH_STR(ROLE),
+                           .session_name = PH_STR("alice"),
+                           .policy = PH_STR("{\"a\":\"b c\"}"),
+                           .duration_seconds = 3600};
     ph_buf b;
     test_case("body");
     CHECK_INT(body_of(role, &b), PH_OK);
@@ -43,25 +46,73 @@ static void test_body(void)
     memset(policy, 'x', sizeof policy);
     const struct {
         const char *what;
-        ph_assume_role role;
+        ph_str role_arn, session_name, policy;
+        uint32_t duration_seconds;
         int err;
     } cases[] = {
-        {"longest policy", {PH_STR(ROLE), PH_STR("al"), {policy, 2048}, 900}, PH_OK},
-        {"policy too long", {PH_STR(ROLE), PH_STR("al"), {policy, 2049}, 900}, PH_ERR_BAD_ARG},
-        {"policy empty", {PH_STR(ROLE), PH_STR("al"), PH_STR(""), 900}, PH_ERR_BAD_ARG},
-        {"name too short", {PH_STR(ROLE), PH_STR("a"), {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"name too long", {PH_STR(ROLE), {policy, 65}, {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"name with a slash", {PH_STR(ROLE), PH_STR("a/b"), {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"name with a NUL", {PH_STR(ROLE), PH_STR("a\0b"), {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"role too short", {PH_STR("arn:x"), PH_STR("al"), {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"role with a space", {PH_STR(ROLE " "), PH_STR("al"), {NULL, 0}, 900}, PH_ERR_BAD_ARG},
-        {"too brief", {PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 899}, PH_ERR_BAD_ARG},
-        {"longest", {PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 43200}, PH_OK},
-        {"too long", {PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 43201}, PH_ERR_BAD_ARG},
+        {"longest policy", PH_STR(ROLE), PH_STR("al"), {policy, 2048}, 900, PH_OK},
+        {"policy too long", PH_STR(ROLE), PH_STR("al"), {policy, 2049}, 900, PH_ERR_BAD_ARG},
+        {"policy empty", PH_STR(ROLE), PH_STR("al"), PH_STR(""), 900, PH_ERR_BAD_ARG},
+        {"name too short", PH_STR(ROLE), PH_STR("a"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"name too long", PH_STR(ROLE), {policy, 65}, {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"name with a slash", PH_STR(ROLE), PH_STR("a/b"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"name with a NUL", PH_STR(ROLE), PH_STR("a\0b"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"role too short", PH_STR("arn:x"), PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"role with a space", PH_STR(ROLE " "), PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"too brief", PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 899, PH_ERR_BAD_ARG},
+        {"longest", PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 43200, PH_OK},
+        {"too long", PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 43201, PH_ERR_BAD_ARG},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         test_case("body: %s", cases[i].what);
-        CHECK_INT(body_of(cases[i].role, &b), cases[i].err);
+        role = (ph_assume_role){.role_arn = cases[i].role_arn,
+                                .session_name = cases[i].session_name,
+                                .policy = cases[i].policy,
+                                .duration_seconds = cases[i].duration_seconds};
+        CHECK_INT(body_of(role, &b), cases[i].err);
+        ph_buf_clear(&b);
+    }
+}
+
+static void test_proofs(void)
+{
+    static char id[1225];
+    memset(id, 'x', sizeof id);
+    ph_str none = {NULL, 0}, device = PH_STR("arn:aws:iam::123456789012:mfa/me");
+    const struct {
+        ph_str external_id, serial_number, token_code;
+        int err;
+    } cases[] = {
+        {PH_STR("a:b/c=1"), device, PH_STR("012345"), PH_OK},
+        {{id, 1224}, none, none, PH_OK},
+        {none, PH_STR("GAHT12345678"), PH_STR("000000"), PH_OK},
+        {{id, 1225}, none, none, PH_ERR_BAD_ARG},
+        {PH_STR("x"), none, none, PH_ERR_BAD_ARG},
+        {PH_STR(""), none, none, PH_ERR_BAD_ARG},
+        {PH_STR("a b"), none, none, PH_ERR_BAD_ARG},
+        {none, device, none, PH_ERR_BAD_ARG},
+        {none, none, PH_STR("012345"), PH_ERR_BAD_ARG},
+        {none, device, PH_STR("01234"), PH_ERR_BAD_ARG},
+        {none, device, PH_STR("0123456"), PH_ERR_BAD_ARG},
+        {none, device, PH_STR("01234x"), PH_ERR_BAD_ARG},
+        {none, PH_STR("short"), PH_STR("012345"), PH_ERR_BAD_ARG},
+        {none, PH_STR("a device of mine"), PH_STR("012345"), PH_ERR_BAD_ARG},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        test_case("external id and MFA %zu", i);
+        ph_assume_role role = {.role_arn = PH_STR(ROLE),
+                               .session_name = PH_STR("al"),
+                               .duration_seconds = 900,
+                               .external_id = cases[i].external_id,
+                               .serial_number = cases[i].serial_number,
+                               .token_code = cases[i].token_code};
+        ph_buf b;
+        CHECK_INT(body_of(role, &b), cases[i].err);
+        if (i == 0)
+            CHECK(ph_str_ends(ph_buf_view(&b),
+                              PH_STR("&DurationSeconds=900&ExternalId=a%3Ab%2Fc%3D1"
+                                     "&SerialNumber=arn%3Aaws%3Aiam%3A%3A123456789012%3Amfa%2Fme"
+                                     "&TokenCode=012345")));
         ph_buf_clear(&b);
     }
 }
@@ -262,10 +313,41 @@ static void test_policy(void)
         test_case("policy %zu", i);
         ph_buf b;
         ph_buf_init(&b, 4096);
-        CHECK_INT(ph_sts_prefix_policy(ph_str_from(cases[i].bucket),
+        CHECK_INT(ph_sts_prefix_policy(PH_STR(ROLE), ph_str_from(cases[i].bucket),
                                        test_guard_str(cases[i].prefix), &b),
                   cases[i].err);
         CHECK_STR(ph_buf_view(&b), cases[i].policy);
+        ph_buf_clear(&b);
+    }
+}
+
+static void test_partitions(void)
+{
+    const struct {
+        const char *role, *arn; /* NULL: it is no ARN */
+    } cases[] = {
+        {ROLE, "arn:aws:s3:::b-1/u/*\""},
+        {"arn:aws:iam:::role/uploader", "arn:aws:s3:::b-1/u/*\""},
+        {"arn:aws-cn:iam::123456789012:role/x", "arn:aws-cn:s3:::b-1/u/*\""},
+        {"arn:aws-us-gov:iam::123456789012:role/x", "arn:aws-us-gov:s3:::b-1/u/*\""},
+        {"", NULL},
+        {"arn", NULL},
+        {"arn:", NULL},
+        {"arn::iam::1:role/x", NULL},
+        {"arn:aws", NULL},
+        {"arn:a*s:iam::1:role/x", NULL},
+        {"arn:a\"s:iam::1:role/x", NULL},
+        {"urn:aws:iam::1:role/x", NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        test_case("partition of %s", cases[i].role);
+        ph_buf b;
+        ph_buf_init(&b, 4096);
+        CHECK_INT(ph_sts_prefix_policy(test_guard_str(ph_str_from(cases[i].role)), PH_STR("b-1"),
+                                       PH_STR("u/"), &b),
+                  cases[i].arn ? PH_OK : PH_ERR_BAD_ARG);
+        ph_buf_char(&b, '\0');
+        CHECK(!cases[i].arn || strstr(b.ptr, cases[i].arn));
         ph_buf_clear(&b);
     }
 }
@@ -419,25 +501,30 @@ static void test_key_policy(void)
     ph_buf b;
     ph_buf_init(&b, 4096);
     test_case("a policy for one key");
-    CHECK_INT(ph_sts_key_policy(PH_STR("uploads"), PH_STR("upload/a/\xC3\xBC.pdf"), &b), PH_OK);
+    CHECK_INT(ph_sts_key_policy(PH_STR(ROLE), PH_STR("uploads"), PH_STR("upload/a/\xC3\xBC.pdf"),
+                                &b),
+              PH_OK);
     CHECK(ph_str_ends(ph_buf_view(&b),
                       PH_STR("\"Resource\":\"arn:aws:s3:::uploads/upload/a/\\u00fc.pdf\"}]}")));
     static const char *const refused[] = {"a/*", "a/?", "a/${aws:username}", "a/../b", "", "a/\n"};
     for (size_t i = 0; i < COUNT(refused); i++) {
         test_case("refused key %s", refused[i]);
-        CHECK(ph_sts_key_policy(PH_STR("uploads"), ph_str_from(refused[i]), &b) != PH_OK);
+        CHECK(ph_sts_key_policy(PH_STR(ROLE), PH_STR("uploads"), ph_str_from(refused[i]), &b) !=
+              PH_OK);
     }
-    CHECK_INT(ph_sts_key_policy(PH_STR("A"), PH_STR("a"), &b), PH_ERR_BAD_BUCKET);
+    CHECK_INT(ph_sts_key_policy(PH_STR(ROLE), PH_STR("A"), PH_STR("a"), &b), PH_ERR_BAD_BUCKET);
     ph_buf_clear(&b);
 }
 
 int main(void)
 {
     test_body();
+    test_proofs();
     test_answer();
     test_recorded();
     test_error();
     test_policy();
+    test_partitions();
     test_names();
     test_names_differ();
     test_assumed_user();

@@ -311,6 +311,17 @@ static void play(const story *s)
         operation, nth, status, body, NULL, NULL \
     }
 
+#define SNAPSHOT                                                                                   \
+    "{\"parthaul\":1,\"size\":10485760,\"bucket\":\"bkt\",\"key\":\"k\",\"region\":\"us-east-1\"," \
+    "\"addressing\":\"auto\",\"partSize\":5242880,\"checksum\":\"CRC64NVME\",\"checksumType\":"    \
+    "\"FULL_OBJECT\",\"payload\":\"auto\",\"object\":{},\"metadata\":[],\"uploadId\":\"U\","       \
+    "\"check\":"                                                                                   \
+    "\"7a297b1424a8bcc8\"}"
+#define LISTED(number, etag)                                                                 \
+    "<Part><PartNumber>" number "</PartNumber><ETag>\"" etag "\"</ETag><Size>5242880</Size>" \
+    "</Part>"
+#define MD5_1 "01010101010101010101010101010101" /* of the first part, see digest_of */
+
 static const ph_header metadata[] = {{BYTES("owner"), BYTES("ann")}, {BYTES("camera"), BYTES("x")}};
 
 /* The CRC-64 of the lost object: of the digests of its two parts. */
@@ -390,6 +401,33 @@ static const story stories[] = {
      .lines = {ANSWER(
          "PutObject", 1, 403,
          "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")}},
+    {.name = "kept, and a failure that may pass",
+     .end = "\"resumable\":true",
+     .options = {.target = TARGET,
+                 .size = 10 * MIB,
+                 .part_size = 5 * MIB,
+                 .alg = PH_ALG_CRC64NVME,
+                 .credentials = BYTES(CREDENTIALS),
+                 .keep = true},
+     .lines = {ANSWER("UploadPart", 2, 403, ERROR("AccessDenied"))}},
+    {.name = "gone on with: a part that is proven, one that cannot be",
+     .end = "\"verified\":\"sent\"",
+     .options = {.size = 10 * MIB, .keep = true, .snapshot = BYTES(SNAPSHOT)},
+     .grant = CREDENTIALS,
+     .lines = {ANSWER("ListParts", 1, 200,
+                      "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1"
+                      "</NextPartNumberMarker>" LISTED("1", MD5_1) "</ListPartsResult>"),
+               ANSWER("ListParts", 2, 200,
+                      "<ListPartsResult>" LISTED("2", "opaque") "</ListPartsResult>")}},
+    {.name = "gone on with, and it was completed",
+     .end = "\"verified\":\"object\"",
+     .options = {.size = 10 * MIB,
+                 .keep = true,
+                 .snapshot = BYTES(SNAPSHOT),
+                 .credentials = BYTES(CREDENTIALS)},
+     .lines = {ANSWER("ListParts", 1, 404, ERROR("NoSuchUpload")),
+               {"HeadObject", 1, 200, NULL, "x-amz-checksum-crc64nvme", whole},
+               {"HeadObject", 2, 200, NULL, "x-amz-checksum-crc64nvme", whole}}},
     {.name = "refused, and given back",
      .end = "\"code\":\"ACCESS_DENIED\"",
      .options = {.target = TARGET,

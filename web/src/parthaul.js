@@ -180,7 +180,9 @@ export class Upload extends EventTarget {
         }
         for (const notice of notices) {
             if (notice.kind === 'state') this.#setState(notice.state ?? this.state, !!notice.paused);
-            else this.#tell(notice.kind, notice);
+            // A pause that nobody asked for says what it waits for, as SIGN_IN.
+            if (notice.kind === 'state' && notice.code) this.#tell('warning', notice);
+            else if (notice.kind !== 'state') this.#tell(notice.kind, notice);
         }
         this.#setState(progress.state, progress.paused);
         this.#tell('progress');
