@@ -3,31 +3,67 @@
 // throws, and the tests that follow run all the same.
 
 const tests = [];
+/** Only those whose name, with the place before it, has this word. */
+const wanted = process.argv[2] ?? '';
+let passed = 0;
+let failed = 0;
 
-/** @param {string} name @param {() => unknown} run */
-export function test(name, run) {
-    tests.push({ name, run });
+/**
+ * @param {string} name @param {() => unknown} run
+ * @param {{only?: string, why?: string}} [where] the one place that it runs in, and why
+ */
+export function test(name, run, where = {}) {
+    tests.push({ name, run, ...where });
 }
 
-/** Run all of them; those whose name contains the first argument of the command line, if there is one. */
-export async function runTests() {
-    const wanted = process.argv[2] ?? '';
-    let passed = 0;
-    let failed = 0;
-    for (const { name, run } of tests.filter((one) => one.name.includes(wanted))) {
-        const begin = performance.now();
-        const seconds = () => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
-        try {
-            await run();
-            passed++;
-            console.log(`ok    ${name} (${seconds()})`);
-        } catch (error) {
-            failed++;
-            console.log(`FAIL  ${name} (${seconds()})\n${error.stack ?? error}`);
-        }
+async function runOne(name, run) {
+    const begin = performance.now();
+    const seconds = () => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
+    try {
+        await run();
+        passed++;
+        console.log(`ok    ${name} (${seconds()})`);
+    } catch (error) {
+        failed++;
+        console.log(`FAIL  ${name} (${seconds()})\n${error.stack ?? error}`);
     }
+}
+
+function finish() {
     console.log(`${passed} passed, ${failed} failed`);
     process.exitCode = failed || !passed ? 1 : 0;
+}
+
+/** Run all of them. */
+export async function runTests() {
+    for (const { name, run } of tests) if (name.includes(wanted)) await runOne(name, run);
+    finish();
+}
+
+/**
+ * Run all of them in each place: a browser, say.
+ * @param {string[]} places
+ * @param {{before: (place: string) => unknown, after: () => unknown, finally: () => unknown}} hooks
+ */
+export async function runIn(places, hooks) {
+    try {
+        for (const place of places) {
+            const here = tests
+                .filter(({ only = place }) => only === place)
+                .map(({ name, run }) => ({ name: `${place}: ${name}`, run }))
+                .filter(({ name }) => name.includes(wanted));
+            if (!here.length) continue;
+            await hooks.before(place);
+            for (const { name, run } of here) await runOne(name, run);
+            await hooks.after();
+        }
+        for (const { name, only, why } of tests) {
+            if (only) console.log(`SKIP: ${name}: only in ${only}, ${why}`);
+        }
+    } finally {
+        await hooks.finally();
+    }
+    finish();
 }
 
 /** Wait until `probe` gives something true, and give that. */

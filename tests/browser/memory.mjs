@@ -8,14 +8,15 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync } from 'node:fs';
 
 import { sleep } from './harness.mjs';
-import { startBrowser, startDemo, work } from './stack.mjs';
+import { startBrowser } from './browsers.mjs';
+import { startDemo, work } from './stack.mjs';
 
 const LIMIT = 64;
 const MAIN = 'page and worker, own';
 const size = Number(process.argv[2] ?? 2048) * 2 ** 20;
 const demo = await startDemo();
-const browser = await startBrowser();
-const session = await browser.target().createCDPSession();
+const browser = await startBrowser('chromium', `${work}/profile`);
+const session = await browser.puppeteer.target().createCDPSession();
 
 /** The kernel's figures for a process, in MiB. */
 function memoryOf(pid) {
@@ -42,8 +43,7 @@ async function measure() {
     return sums;
 }
 
-const page = await browser.newPage();
-await page.goto(demo.page);
+const { page } = await browser.open(demo.page);
 await page.click('#sign-in button');
 await page.waitForSelector('#signed-in:not([hidden])');
 

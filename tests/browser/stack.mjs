@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts what the tests need: the whole demo on free ports, a browser, a reader of the bucket.
+// Starts what the tests need: the whole demo on free ports, a reader of the bucket.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -7,8 +7,6 @@ import { mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-
-import puppeteer from '../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const work = `${root}build/tests/browser`;
@@ -73,23 +71,6 @@ export function mint(demo, claims) {
         .join('.');
     const secret = readFileSync(`${demo.state}/jwt-secret`);
     return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
-}
-
-/** Debian's Chromium, with a profile of its own and no calls to anywhere. */
-export async function startBrowser() {
-    return puppeteer.launch({
-        executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-        userDataDir: `${work}/profile`,
-        args: [
-            '--no-sandbox', // CI runs as root
-            '--disable-gpu',
-            '--disable-quic',
-            '--no-first-run',
-            '--disable-background-networking',
-            '--disable-component-update',
-            '--disable-sync',
-        ],
-    });
 }
 
 /** An S3 client that is not ours: bucket_reader.py, asked by a line of JSON each. */

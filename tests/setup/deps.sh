@@ -5,7 +5,7 @@
 #   wasm     Emscripten, unless an emcc is on PATH
 #   node     Node.js and npm, then the lockfile of web/
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
-#   browser  Chromium
+#   browser  Chromium, Firefox, and WebKit with a display that nobody sees
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
 #   bench    nginx and wrk, to be measured beside
@@ -51,7 +51,7 @@ packages_of() {
         wasm) have emcc || echo emscripten ;;
         node) { have node && have npm; } || echo nodejs npm ;;
         server) has_venv python3 || echo python3 python3-venv ;;
-        browser) have chromium || echo chromium ;;
+        browser) have chromium || echo chromium; echo firefox-esr webkit2gtk-driver xvfb ;;
         lint)
             has_venv python3 || echo python3 python3-venv
             echo clang-format cppcheck

@@ -27,6 +27,16 @@ const SLOWEST = 64 * 1024;
  */
 const REDIRECT = { status: 307, headers: [], body: '' };
 
+/**
+ * WebKit adds "cache-control: no-cache" to an XMLHttpRequest with If-None-Match, as the standard says
+ * and nobody else does, and S3 would keep it. There is no other way to know.
+ */
+const ADDS_CACHE_CONTROL =
+    /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
+
+/** @param {Request} request @param {string} header */
+const has = (request, header) => request.headers.some(([name]) => name === header);
+
 /** @type {Transport} */
 export async function viaFetch(request, body, controller) {
     // fetch() does not tell when bytes move or when the body is out. So a stall shows only when even
@@ -41,9 +51,10 @@ export async function viaFetch(request, body, controller) {
             body,
             mode: 'cors',
             credentials: 'omit',
-            // With no-store a browser sends "cache-control: no-cache", and S3 would keep that with the
-            // object. Only what could come out of a cache needs it.
-            cache: request.method === 'GET' || request.method === 'HEAD' ? 'no-store' : 'default',
+            // S3 keeps a PUT's cache-control with the object, and this is the one mode in which no
+            // browser adds its own, to If-None-Match neither. Answers are not cached: they are to PUT
+            // and POST. Only what could come out of a cache needs no-store.
+            cache: request.method === 'GET' || request.method === 'HEAD' ? 'no-store' : 'force-cache',
             redirect: 'manual',
             referrerPolicy: 'no-referrer',
             signal: controller.signal,
@@ -61,6 +72,10 @@ export async function viaFetch(request, body, controller) {
 
 /** @type {Transport} */
 export function viaXhr(request, body, controller, onSent) {
+    const conditional = request.method === 'PUT' && has(request, 'if-none-match');
+    if (ADDS_CACHE_CONTROL && conditional && !has(request, 'cache-control')) {
+        return viaFetch(request, body, controller, onSent);
+    }
     const xhr = new XMLHttpRequest();
     /** @type {ReturnType<typeof setTimeout>} */
     let timer;

@@ -259,20 +259,17 @@ async function unreadable(job, slice) {
     try {
         const byte = await slice.slice(-1).arrayBuffer();
         return byte.byteLength === Math.min(slice.size, 1) ? undefined : 'FILE_CHANGED';
-    } catch (error) {
-        return whyUnreadable(job, error);
+    } catch {
+        return whyUnreadable(job);
     }
 }
 
 /**
- * Browsers have one error, NotReadableError, for a file that may not be read and for one that was
- * changed after it was chosen. Once a byte came, it can only be the latter.
- * @param {Job} job @param {unknown} error
+ * A file that may not be read, one that is gone and one that was changed after it was chosen: the
+ * browsers' errors for them are not told apart. Once a byte came, it is no longer the file it was.
+ * @param {Job} job
  */
-function whyUnreadable(job, error) {
-    const gone = error instanceof DOMException && error.name === 'NotFoundError';
-    return job.read && !gone ? 'FILE_CHANGED' : 'FILE_UNREADABLE';
-}
+const whyUnreadable = (job) => (job.read ? 'FILE_CHANGED' : 'FILE_UNREADABLE');
 
 // ---- Hashes -------------------------------------------------------------------------------------
 
@@ -314,7 +311,7 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
             nowhere.postMessage(buffer, [buffer]);
         } catch (error) {
             if (error instanceof EngineError) throw error;
-            broken = whyUnreadable(job, error);
+            broken = whyUnreadable(job);
         }
         at = end;
     } while (at < offset + length && !broken && !signal.aborted);
