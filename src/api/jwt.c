@@ -61,7 +61,8 @@ api_verdict api_token_open(ph_str text, api_token *out)
     out->kid = ph_json_text(kid);
     if (kid && !out->kid.ptr)
         return refuse(API_TOKEN_INVALID, "the token's key id is not a text");
-    if (ph_json_member(out->head, "crit")) /* RFC 7515, 4.1.11: we understand no extension */
+    /* RFC 7515, 4.1.11: we understand no extension; RFC 7797, 7: this one is in no JWT. */
+    if (ph_json_member(out->head, "crit") || ph_json_member(out->head, "b64"))
         return refuse(API_TOKEN_INVALID, "the token needs an extension that is not known here");
     return refuse(API_NO_PROBLEM, NULL);
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/crypto.h"
+#include "core/enc.h"
 #include "core/str.h"
 
 #define MIN_SECRET 32
@@ -176,10 +177,37 @@ static const char *check_size(const json_t *jwk, const struct algorithm *a)
     return NULL;
 }
 
+/*
+ * Is it a point of order 8 or less? By such a "key" a signature that anybody can make is good for
+ * every eighth text or more. libcrypto takes it, as RFC 8032 allows.
+ */
+static bool is_small_order(const EVP_PKEY *pkey)
+{
+    static const char *const points[] = {
+        /* all spellings of them, without the highest bit */
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"};
+    uint8_t x[ED25519_LEN], point[ED25519_LEN];
+    size_t len = sizeof x;
+    if (EVP_PKEY_get_raw_public_key(pkey, x, &len) != 1)
+        return true;
+    x[ED25519_LEN - 1] &= 0x7f;
+    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+        if (ph_dec_hex(ph_str_from(points[i]), point, sizeof point, &len) == PH_OK &&
+            memcmp(x, point, sizeof x) == 0)
+            return true;
+    return false;
+}
+
 static const char *add_ed25519(api_keyset *set, EVP_PKEY *pkey, const char *kid)
 {
     char *copy = kid ? strdup(kid) : NULL;
-    if (!pkey || (kid && !copy)) {
+    if (!pkey || (kid && !copy) || is_small_order(pkey)) {
         EVP_PKEY_free(pkey);
         free(copy);
         return "is not a usable key";

@@ -56,22 +56,26 @@ class Key:
     def __init__(self, folder, alg, kid):
         self.alg, self.kid = alg, kid
         self.path = pathlib.Path(folder) / f"key-{secrets.token_hex(4)}.pem"
-        options = {"RS": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
-                   "ES": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        self.curve, self.size = ("P-384", 48) if alg == "ES384" else ("P-256", 32)
+        rsa = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+        options = {"RS": rsa, "PS": rsa, "ES": ["EC", "-pkeyopt", f"ec_paramgen_curve:{self.curve}"],
                    "Ed": ["ED25519"]}[alg[:2]]
         openssl("genpkey", "-algorithm", *options, "-out", str(self.path))
-        der = openssl("pkey", "-in", str(self.path), "-pubout", "-outform", "DER")
+        der = self.public("DER")
         named = {"kid": kid, "use": "sig", "alg": alg}
-        if alg[:2] == "RS":
+        if alg[1] == "S" and alg[0] != "E":
             modulus = openssl("rsa", "-in", str(self.path), "-noout", "-modulus").split(b"=")[1]
             n = bytes.fromhex(modulus.strip().decode())
             self.jwk = {**named, "kty": "RSA", "n": base64url(n).decode(), "e": "AQAB"}
         elif alg[:2] == "ES":
-            x, y = der[-64:-32], der[-32:]
-            self.jwk = {**named, "kty": "EC", "crv": "P-256", "x": base64url(x).decode(),
+            x, y = der[-2 * self.size:-self.size], der[-self.size:]
+            self.jwk = {**named, "kty": "EC", "crv": self.curve, "x": base64url(x).decode(),
                         "y": base64url(y).decode()}
         else:
             self.jwk = {**named, "kty": "OKP", "crv": "Ed25519", "x": base64url(der[-32:]).decode()}
+
+    def public(self, form):
+        return openssl("pkey", "-in", str(self.path), "-pubout", "-outform", form)
 
     def sign(self, text):
         if self.alg == "EdDSA":
@@ -79,15 +83,17 @@ class Key:
                 file.write(text)
             return openssl("pkeyutl", "-sign", "-inkey", str(self.path), "-rawin", "-in",
                            str(self.path.with_suffix(".in")))
-        signature = openssl("dgst", "-sha256", "-sign", str(self.path), data=text)
-        if self.alg != "ES256":
+        pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]
+        signature = openssl("dgst", f"-sha{self.alg[2:]}", "-sign", str(self.path),
+                            *(pss if self.alg == "PS256" else []), data=text)
+        if self.alg[0] != "E":
             return signature
         at, numbers = 2, []
         for _ in range(2):  # DER: SEQUENCE of two INTEGERs
             length = signature[at + 1]
             numbers.append(int.from_bytes(signature[at + 2:at + 2 + length], "big"))
             at += 2 + length
-        return b"".join(n.to_bytes(32, "big") for n in numbers)
+        return b"".join(n.to_bytes(self.size, "big") for n in numbers)
 
     def token(self, sub="alice", header=None, **claims):
         body = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": int(time.time()) + 600, **claims}

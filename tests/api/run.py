@@ -22,6 +22,7 @@ import abuse
 import common
 import contract
 import identity
+import jws
 from common import (API, AUDIENCE, MIB, ORIGIN, PUT_LIMIT, ROOT, SECRETS, Api, FakeSts, check, equal,
                     good_answer, raw, refusal, s3_client, servers, token)
 
@@ -571,6 +572,7 @@ def main():
         test_forms(folder, settings, operator, env["BUCKET"],
                    (env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]))
         identity.test(folder, settings)
+        jws.test(folder, settings)
         abuse.test(folder, settings)
     common.finish()
 
