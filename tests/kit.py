@@ -22,7 +22,6 @@ import time
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests/servers"), str(ROOT / "tests/api")]
-SEAWEEDFS = ROOT / "tests/servers/seaweedfs.sh"
 
 ORIGIN = "https://app.example"
 ISSUER, AUDIENCE = "https://issuer.example", "parthaul"
@@ -149,16 +148,24 @@ def free_ports(*offsets):
 
 
 @contextlib.contextmanager
-def seaweedfs(state, **environment):
-    """A SeaweedFS with its state in that folder; gives what its file `env` says."""
+def s3_server(script, state, ports, **environment):
+    """One of tests/servers with its state in that folder; gives what its file `env` says."""
     import bucket
-    base = free_ports(*range(9), 10008)
-    subprocess.run([SEAWEEDFS, "start", state, str(base)], check=True,
-                   env={**os.environ, **environment})
+    script = ROOT / "tests/servers" / script
     try:
+        subprocess.run([script, "start", state, str(free_ports(*ports))], check=True,
+                       env={**os.environ, **environment})
         yield bucket.read_env(state)
     finally:
-        subprocess.run([SEAWEEDFS, "stop", state], check=False)
+        subprocess.run([script, "stop", state], check=False)
+
+
+def seaweedfs(state, **environment):
+    return s3_server("seaweedfs.sh", state, [*range(9), 10008], **environment)
+
+
+def ceph_rgw(state):
+    return s3_server("ceph-rgw.sh", state, [0, 1, *range(10, 30)])
 
 
 def api_settings(folder, env):
@@ -176,13 +183,14 @@ def api_settings(folder, env):
 
 
 def s3_client(env, key_id, secret_key, session=None, service="s3"):
-    """An S3 client that is not ours, which asks once."""
+    """An S3 client that is not ours, which asks once and does not think for the server."""
     import boto3
     from botocore.config import Config
     return boto3.client(service, endpoint_url=env["S3_ENDPOINT"], region_name=env["AWS_REGION"],
                         aws_access_key_id=key_id, aws_secret_access_key=secret_key,
                         aws_session_token=session,
                         config=Config(s3={"addressing_style": "path"}, proxies={},
+                                      parameter_validation=service == "s3",
                                       retries={"max_attempts": 1}))
 
 
@@ -193,4 +201,5 @@ def refusal(call, **arguments):
         call(**arguments)
         return ""
     except botocore.exceptions.ClientError as error:
-        return error.response["Error"]["Code"]
+        said = error.response
+        return said.get("Error", said).get("Code")  # Ceph's STS says it without <Error>

@@ -254,10 +254,10 @@ def test_presigned(api, operator, bucket):
     equal("over 48.8 TiB", (status, answer.get("code")), (413, "TOO_LARGE"))
 
 
-def session_client(answer):
+def session_client(answer, service="s3"):
     c = answer["credentials"]
     where = {"S3_ENDPOINT": answer["endpoint"], "AWS_REGION": answer["region"]}
-    return s3_client(where, c["accessKeyId"], c["secretAccessKey"], c["sessionToken"])
+    return s3_client(where, c["accessKeyId"], c["secretAccessKey"], c["sessionToken"], service)
 
 
 def refused(what, call, **arguments):
@@ -329,6 +329,16 @@ def test_credentials(api, operator, bucket):
     refused("UploadPart of another's", alice.upload_part, **theirs, PartNumber=1, Body=b"x")
     refused("Abort of another's", alice.abort_multipart_upload, **theirs)
     equal("bob's object is untouched", operator.get_object(**others)["Body"].read(), b"bob's")
+
+
+def test_role_hop(api, role):
+    """What the page holds is of no use to become somebody else, or the role without its limits."""
+    sts = session_client(api.ask("GET", "/v1/credentials", token())[2], "sts")
+    for what, more in {"the role": {"RoleArn": role}, "another role": {"RoleArn": role + "2"}}.items():
+        code = refusal(sts.assume_role, **more, RoleSessionName="hop")
+        check(f"role hop to {what}", code, "it was allowed")
+    code = refusal(sts.get_federation_token, Name="hop")
+    check("no federation either", code, "it was allowed")
 
 
 def test_users(api, bucket):
@@ -426,27 +436,39 @@ def test_forms(folder, settings, operator, bucket, operator_keys):
     own = {"PARTHAUL_POST_KEYS": "own", "AWS_ACCESS_KEY_ID": operator_keys[0],
            "AWS_SECRET_ACCESS_KEY": operator_keys[1]}
     with Api(folder, **{**settings, **own}) as api:
-        _, _, answer = api.ask("POST", "/v1/post-policy", token(),
-                               {"folder": "docs/v1", "maxSize": 1000})
-        for name in ("index.html", "a b.css"):
-            status, text = post_form(answer, name, b"<html>")
-            check(f"form for {name}", status == 204, (status, text))
+        try_forms(api, operator, bucket)
+        check_log(api)
+
+
+def try_forms(api, operator, bucket, stores=True):
+    """What a form can do, and what its policy forbids."""
+    _, _, answer = api.ask("POST", "/v1/post-policy", token(),
+                           {"folder": "docs/v1", "maxSize": 1000})
+    for name in ("index.html", "a b.css"):
+        status, text = post_form(answer, name, b"<html>")
+        check(f"form for {name}", status == 204, (status, text))
+        if stores:
             equal(f"object of {name}", operator.get_object(
                 Bucket=bucket, Key=f"upload/alice/docs/v1/{name}")["Body"].read(), b"<html>")
-        deeper = answer["prefix"] + "img/${filename}"
-        equal("a folder beneath", post_form(answer, "x.png", b"x", key=deeper)[0], 204)
-        for what, changes in {"another prefix": {"key": "upload/bob/${filename}"},
-                              "the prefix's own begin": {"key": "upload/alice/${filename}"},
-                              "public": {"acl": "public-read"},
-                              "a field more": {"x-amz-meta-x": "y"}}.items():
-            equal(f"form: {what}", post_form(answer, "x", b"x", **changes)[0], 403)
-        check("form: too large", post_form(answer, "x", b"x" * 1001)[0] == 400)
-        status, _, answer = api.ask("POST", "/v1/uploads", token(),
-                                    {"name": "one.png", "size": 5, "type": "image/png",
-                                     "road": "post"})
-        equal("form for one", (status, post_form(answer, "one.png", b"12345")[0]), (200, 204))
+    deeper = answer["prefix"] + "img/${filename}"
+    equal("a folder beneath", post_form(answer, "x.png", b"x", key=deeper)[0], 204)
+    for what, changes in {"another prefix": {"key": "upload/bob/${filename}"},
+                          "the prefix's own begin": {"key": "upload/alice/${filename}"},
+                          "public": {"acl": "public-read"},
+                          "a field more": {"x-amz-meta-x": "y"},
+                          "another signature": {"x-amz-signature": "0" * 64},
+                          "another session": {"x-amz-security-token": "AAAA"},
+                          "a wider policy": {"policy": answer["fields"]["policy"][:-8] + "AAAAfV19"}
+                          }.items():
+        equal(f"form: {what}", post_form(answer, "x", b"x", **changes)[0], 403)
+    if stores:
+        equal("form: too large", post_form(answer, "x", b"x" * 1001)[0], 400)
+    status, _, answer = api.ask("POST", "/v1/uploads", token(),
+                                {"name": "one.png", "size": 5, "type": "image/png",
+                                 "road": "post"})
+    equal("form for one", (status, post_form(answer, "one.png", b"12345")[0]), (200, 204))
+    if stores:
         equal("form for one, larger", post_form(answer, "one.png", b"123456")[0], 400)
-        check_log(api)
 
 
 # ---- An STS that misbehaves -----------------------------------------------------------------------
@@ -565,6 +587,7 @@ def main():
             test_http(api)
             test_presigned(api, operator, env["BUCKET"])
             test_credentials(api, operator, env["BUCKET"])
+            test_role_hop(api, env["ROLE_ARN"])
             test_users(api, env["BUCKET"])
             equal("exit status after SIGTERM", api.stop(), 0)
             check_log(api)

@@ -8,6 +8,7 @@
 #   browser  Chromium, Firefox, and WebKit with a display that nobody sees
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
+#   ceph     Ceph's S3 gateway and what it stands on (69 MB, 269 MB on disk), for tests/api
 #   bench    nginx and wrk, to be measured beside
 #   pack     zip and unzip, for `make lambda`
 #
@@ -57,9 +58,10 @@ packages_of() {
             echo clang-format cppcheck
             ;;
         fuzz) have clang || echo clang libclang-rt-14-dev ;;
+        ceph) echo ceph-mon ceph-osd radosgw curl ;;
         bench) echo nginx-light wrk ;;
         pack) echo zip unzip ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, bench, pack)" ;;
+        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, ceph, bench, pack)" ;;
     esac
 }
 
