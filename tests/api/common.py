@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from kit import (AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, ROOT, SECRETS, Handler, api_settings,  # noqa: E402, F401
-                 assumed as good_answer, base64url, ceph_rgw, check, equal, finish, refusal, s3_client, scratch,
+                 assumed as good_answer, base64url, ceph_rgw, check, equal, finish, refusal, resigned, s3_client, scratch,
                  seaweedfs, served, token, totals)
 import bucket as servers  # noqa: E402, F401
 import contract  # noqa: E402

@@ -341,6 +341,35 @@ def test_role_hop(api, role):
     check("no federation either", code, "it was allowed")
 
 
+def test_expired(api, state, operator, bucket):
+    """Credentials whose end is over: the same as those that work, but for the end in their session."""
+    answer = api.ask("GET", "/v1/credentials", token())[2]
+    session = answer["credentials"]["sessionToken"]
+    where = {"Bucket": bucket, "Key": "upload/alice/expired"}
+
+    def client_until(end):
+        answer["credentials"]["sessionToken"] = common.resigned(state, session, exp=end)
+        return session_client(answer)
+
+    live, over = client_until(int(time.time()) + 60), client_until(int(time.time()) - 1)
+    equal("before their end: Put", refusal(live.put_object, **where, Body=b"x"), "")
+    where["UploadId"] = live.create_multipart_upload(**where)["UploadId"]
+    key = {name: where[name] for name in ("Bucket", "Key")}
+    for name, call, arguments in (
+            ("Put", over.put_object, {**key, "Body": b"y"}), ("Get", over.get_object, key),
+            ("Create", over.create_multipart_upload, key), ("ListParts", over.list_parts, where),
+            ("UploadPart", over.upload_part, {**where, "PartNumber": 1, "Body": b"y"}),
+            ("Abort", over.abort_multipart_upload, where), ("Delete", over.delete_object, key),
+            ("List", over.list_objects_v2, {"Bucket": bucket})):
+        code = refusal(call, **arguments)
+        check(f"expired: {name}", code in ("ExpiredToken", "InvalidAccessKeyId", "AccessDenied", "403"),
+              code or "it was allowed")
+    equal("it is as it was", operator.get_object(**key)["Body"].read(), b"x")
+    equal("the upload goes on with fresh ones", refusal(
+        live.upload_part, **where, PartNumber=1, Body=b"y"), "")
+    live.abort_multipart_upload(**where)
+
+
 def test_users(api, bucket):
     """Names that would mean something in a key or a policy, and pairs that are nearly the same."""
     users = ["*", "?", "${aws:username}", "..", ".", "a/b", "../bob", "bob/", "bob/../alice", "%62ob",
@@ -587,6 +616,7 @@ def main():
             test_http(api)
             test_presigned(api, operator, env["BUCKET"])
             test_credentials(api, operator, env["BUCKET"])
+            test_expired(api, folder / "s3", operator, env["BUCKET"])
             test_role_hop(api, env["ROLE_ARN"])
             test_users(api, env["BUCKET"])
             equal("exit status after SIGTERM", api.stop(), 0)

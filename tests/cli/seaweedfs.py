@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from checks import CLEAN, PROGRAM, ROOT, check, finish, run
 
@@ -221,6 +222,42 @@ def try_api(w, settings):
         check("API: no token", put("upload/alice/lent")[0], 2)
 
 
+class Lender(kit.Handler):
+    """A credentials API that gives what the server's list says, the last one for ever."""
+
+    def do_GET(self):
+        lent = self.server.lent
+        self.server.asked += 1
+        self.reply(200, lent.pop(0) if len(lent) > 1 else lent[0], content_type="application/json")
+
+
+def try_expired(w, settings):
+    """Credentials that end earlier than they say: without others it is over, with others it goes on."""
+    path = w.file("expired", RANDOM[:12 * MIB])
+    with api_tests.Api(w.folder, **settings) as api:
+        grant = api.ask("GET", "/v1/credentials", api_tests.token())[2]
+    creds = grant["credentials"]
+    over = {**creds, "sessionToken": kit.resigned(os.path.join(w.folder, "s3"), creds["sessionToken"],
+                                                  exp=int(time.time()) - 1)}
+    env = {"AWS_ACCESS_KEY_ID": over["accessKeyId"], "AWS_SECRET_ACCESS_KEY": over["secretAccessKey"],
+           "AWS_SESSION_TOKEN": over["sessionToken"]}
+    for size in ("small", "large"):
+        small = w.file("expired-small", b"data") if size == "small" else path
+        code, failure, _ = w.put(small, "upload/alice/over", "--part-size", "5MiB", env=env)
+        check(f"expired, {size}: denied", (code, failure.get("s3Code")), (3, "InvalidAccessKeyId"))
+    check("expired: nothing is stored", kit.refusal(
+        w.s3.head_object, Bucket=w.bucket, Key="upload/alice/over"), "404")
+    expired, good = (json.dumps({**grant, "credentials": each}).encode() for each in (over, creds))
+    for what, lent, wanted in (("then good ones", [expired, good], 0), ("for ever", [expired], 3)):
+        with kit.served(Lender, lent=lent, asked=0) as lender:
+            done = run("put", "--token", "t", "--api", lender.url, "--json", "--part-size", "5MiB", path,
+                       f"s3://{w.bucket}/upload/alice/lent-{wanted}")
+            check(f"API: expired, {what}", done.returncode, wanted)
+            check(f"API: expired, {what}: asked again, a few times", 2 <= lender.asked <= 6, True)
+    check("API: expired, then good: read back",
+          w.read("upload/alice/lent-0")["Body"].read() == RANDOM[:12 * MIB], True)
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     with kit.seaweedfs(os.path.join(folder, "s3")) as env:
@@ -232,7 +269,9 @@ def main():
         try_keys(w)
         try_refusals(w)
         try_abort(w)
-        try_api(w, kit.api_settings(folder, env))
+        settings = kit.api_settings(folder, env)
+        try_api(w, settings)
+        try_expired(w, settings)
         left = w.s3.list_multipart_uploads(Bucket=w.bucket).get("Uploads", [])
         check("multipart uploads left behind", [upload["Key"] for upload in left], [])
     shutil.rmtree(folder)
