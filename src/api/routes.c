@@ -189,6 +189,8 @@ static void add_refusal(api_answer *a, api_verdict why, enum style style)
 
 static void refuse(api_answer *a, api_verdict why, enum style style)
 {
+    if (style == RO2KEY && why.problem == API_STS_FAILED) /* there it was one and the same */
+        why.problem = API_FORBIDDEN;
     const api_problem_row *p = api_problem_info(why.problem);
     a->status = p->status;
     a->code = p->code;
