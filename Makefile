@@ -229,7 +229,7 @@ wrap := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 $B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
 	$(call show,TEST)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
-		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.o %.a,$^) $(wrap) -o $@
+		-MMD -MP -MT $@ -MF $@.d $(filter tests/%.c %.o %.a,$^) $(wrap) -o $@
 
 # A fuzz target, and the same without a fuzzer: it reads the files that it is given.
 $B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libparthaul.a

@@ -24,6 +24,16 @@ typedef struct digests {
     ph_hash hash[2];
 } digests;
 
+/*
+ * An upload, and the action that it was about to say when memory ran out: the engine gives each one
+ * once, so it is kept until it has crossed.
+ */
+typedef struct job {
+    ph_upload *upload;
+    ph_action action;
+    bool unsaid;
+} job;
+
 static _Alignas(64) unsigned char stage[STAGE_SIZE];
 static ph_buf out_text;
 
@@ -242,15 +252,20 @@ intptr_t ph_open(const char *text, size_t len, double now_ms)
     int err = ph_json_parse((ph_str){text, len}, &doc);
     if (err != PH_OK)
         return err;
-    ph_upload *u = NULL;
-    err = open_upload(doc, (uint64_t)now_ms, &u);
+    job *j = calloc(1, sizeof *j);
+    err = j ? open_upload(doc, (uint64_t)now_ms, &j->upload) : PH_ERR_NOMEM;
     ph_json_free(doc);
-    return err == PH_OK ? (intptr_t)u : err;
+    if (err == PH_OK)
+        return (intptr_t)j;
+    free(j);
+    return err;
 }
 
-void ph_close(ph_upload *u)
+void ph_close(job *j)
 {
-    ph_upload_free(u);
+    if (j)
+        ph_upload_free(j->upload);
+    free(j);
 }
 
 /* ---- Actions ------------------------------------------------------------------------------------ */
@@ -378,20 +393,23 @@ static void add_action(ph_buf *b, const ph_action *a)
     ph_json_close(b);
 }
 
-int ph_step(ph_upload *u, double now_ms, int may_send)
+int ph_step(job *j, double now_ms, int may_send)
 {
-    ph_action a;
-    int err = ph_upload_step(u, (uint64_t)now_ms, may_send != 0, &a);
-    if (err != PH_OK)
-        return err;
-    add_action(begin_out(), &a);
-    return end_out();
+    if (!j->unsaid) {
+        int err = ph_upload_step(j->upload, (uint64_t)now_ms, may_send != 0, &j->action);
+        if (err != PH_OK)
+            return err;
+    }
+    add_action(begin_out(), &j->action);
+    int len = end_out();
+    j->unsaid = len < 0;
+    return len;
 }
 
-int ph_progress_of(const ph_upload *u)
+int ph_progress_of(const job *j)
 {
     ph_progress p;
-    ph_upload_progress(u, &p);
+    ph_upload_progress(j->upload, &p);
     ph_buf *b = begin_out();
     ph_json_open(b, NULL);
     ph_json_add_cstr(b, "state", states[p.state]);
@@ -479,13 +497,15 @@ static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
     return err == PH_OK ? ph_upload_report(u, now_ms, &e) : err;
 }
 
-int ph_report(ph_upload *u, double now_ms, const char *text, size_t len)
+int ph_report(job *j, double now_ms, const char *text, size_t len)
 {
     ph_json *doc;
+    if (j->unsaid) /* an event could take away what the action points to */
+        return PH_ERR_NOMEM;
     int err = ph_json_parse((ph_str){text, len}, &doc);
     if (err != PH_OK)
         return err;
-    err = report(u, (uint64_t)now_ms, doc);
+    err = report(j->upload, (uint64_t)now_ms, doc);
     ph_json_free(doc);
     return err;
 }

@@ -624,7 +624,8 @@ static int completed(ph_upload *u, const ph_reply *reply)
 static int checked(ph_upload *u, const ph_reply *reply)
 {
     char etag[PH_ETAG_TEXT];
-    if (u->ledger.stored < u->ledger.plan.part_count &&
+    bool comparable = reply->checksum.len || reply->etag.len;
+    if (u->ledger.stored < u->ledger.plan.part_count && comparable &&
         (!reply->has_size || reply->size == u->options.size)) {
         u->unproven = u->ledger.plan.part_count - u->ledger.stored;
         u->next_part = 1;

@@ -93,16 +93,17 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed)
     if (listed->part_number < 1 || listed->part_number > l->plan.part_count)
         return PH_OK;
     ph_part *p = &l->parts[listed->part_number - 1];
-    if (!p->stored || p->etag.len || !listed->etag.len)
+    bool known = p->etag.len > 0;
+    if (!p->stored || !listed->etag.len || (known && !ph_str_equal(p->etag, listed->etag)))
         return PH_OK;
     ph_digest ours = digest_of(l, p);
     if (listed->size != ph_ledger_length(l, listed->part_number) ||
         (listed->checksum.len && !ph_digest_equal(&listed->checksum, &ours)))
         return PH_ERR_INVALID_PART;
-    int err = ph_str_copy(listed->etag, &p->etag);
+    int err = known ? PH_OK : ph_str_copy(listed->etag, &p->etag);
     if (err != PH_OK)
         return err;
-    l->without_etag--;
+    l->without_etag -= !known;
     ph_digest md5;
     bool is_md5 = read_md5(p->etag, &md5) && ph_digest_equal(&md5, &ours);
     if ((listed->checksum.len || is_md5) && !p->confirmed) {

@@ -45,8 +45,9 @@ int ph_ledger_store(ph_ledger *l, uint32_t part_number, ph_str etag, const ph_di
                     bool confirmed);
 
 /*
- * Take the ETag that was hidden from what ListParts says. Parts that are not in the ledger are
- * left alone. Errors: PH_ERR_INVALID_PART when S3 has another size or checksum, PH_ERR_NOMEM.
+ * Take the ETag that was hidden, and a checksum that was not stated yet, from what ListParts says.
+ * Parts that are not in the ledger, or have another ETag, are left alone.
+ * Errors: PH_ERR_INVALID_PART when S3 has another size or checksum, PH_ERR_NOMEM.
  */
 int ph_ledger_learn(ph_ledger *l, const ph_listed *listed);
 
@@ -99,6 +100,7 @@ bool ph_ledger_etag(const ph_ledger *l, char out[PH_ETAG_TEXT]);
 /* Add the document of CompleteMultipartUpload. All parts must be stored and have an ETag. */
 void ph_ledger_document(const ph_ledger *l, ph_buf *b);
 
-#define PH_DOCUMENT_MAX (4u << 20)
+/* 10,000 parts with the longest ETags of reply.c, all "&", and SHA-256s need 13.5 MiB. */
+#define PH_DOCUMENT_MAX (15u << 20)
 
 #endif

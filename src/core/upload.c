@@ -948,6 +948,14 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
     ph_built_clear(&u->built);
     bool given;
     int err = give_work(u, now_ms, may_send, &given, out);
+    if (err != PH_OK && err != PH_ERR_NOMEM) { /* a request that cannot be written */
+        if (u->state == PH_STATE_ABORTING)
+            ph_upload_enter(u, PH_STATE_FAILED);
+        ph_upload_fail(u, err, PH_OP_NONE, 0, 0, NULL);
+        memset(out, 0, sizeof *out);
+        give_queued(u, out);
+        return PH_OK;
+    }
     if (err == PH_OK && !given) {
         out->kind = PH_ACTION_WAIT;
         out->u.until_ms = next_moment(u, now_ms);

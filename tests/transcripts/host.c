@@ -18,6 +18,8 @@
 
 #define MAX_UPLOADS 8
 
+typedef struct job job;
+
 /* What exports.c exports; the browser's side knows it from exports.txt. */
 void *ph_alloc(size_t len);
 void ph_release(void *text);
@@ -26,15 +28,15 @@ size_t ph_stage_size(void);
 const char *ph_out(void);
 int ph_tables(void);
 intptr_t ph_open(const char *text, size_t len, double now_ms);
-void ph_close(ph_upload *u);
-int ph_step(ph_upload *u, double now_ms, int may_send);
-int ph_report(ph_upload *u, double now_ms, const char *text, size_t len);
-int ph_progress_of(const ph_upload *u);
+void ph_close(job *j);
+int ph_step(job *j, double now_ms, int may_send);
+int ph_report(job *j, double now_ms, const char *text, size_t len);
+int ph_progress_of(const job *j);
 intptr_t ph_hash_open(int first, int second);
 int ph_hash_feed(void *hash, size_t len);
 int ph_hash_close(void *hash);
 
-static ph_upload *uploads[MAX_UPLOADS + 1];
+static job *uploads[MAX_UPLOADS + 1];
 
 static void say_error(int err)
 {
@@ -75,11 +77,11 @@ static void open_upload(double now, const char *json)
         say_error((int)result);
         return;
     }
-    uploads[at] = (ph_upload *)result; // NOLINT: a handle is an address
+    uploads[at] = (job *)result; // NOLINT: a handle is an address
     printf("{\"upload\":%d}\n", at);
 }
 
-static void report(ph_upload *u, double now, const char *json)
+static void report(job *u, double now, const char *json)
 {
     size_t len;
     char *text = lend(json, &len);
