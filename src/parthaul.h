@@ -238,7 +238,8 @@ typedef struct ph_upload_options {
     ph_checksum_type type; /* PH_TYPE_NONE: FULL_OBJECT where the algorithm allows it */
     ph_payload payload;
     uint32_t concurrency;   /* parts sent at the same time, 1..32; 0: 4 */
-    uint32_t tries;         /* of one request before the upload fails; 0: 8 */
+    uint32_t tries;         /* of one request before the upload rests; 0: 8 */
+    uint64_t patience_ms;   /* without any success before the upload fails; 0: it rests for ever */
     uint64_t presign_limit; /* files up to this size are hashed before credentials are asked for, so
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */
@@ -324,7 +325,7 @@ typedef enum ph_part_state {
 } ph_part_state;
 
 typedef enum ph_notice_kind {
-    PH_NOTICE_STATE, /* of the upload, or it was paused or resumed */
+    PH_NOTICE_STATE, /* of the upload, or it was paused or resumed, by the user or by itself */
     PH_NOTICE_PART,  /* a part changed its state */
     PH_NOTICE_RETRY, /* a request failed and will be tried again */
     PH_NOTICE_WARNING,
@@ -336,8 +337,9 @@ typedef struct ph_notice {
     bool paused;
     uint32_t part_number; /* PART, RETRY; 0: not of a part */
     ph_part_state part_state;
-    int err;             /* RETRY; STATE: SIGN_IN, paused until somebody did; WARNING: or 0 */
-    uint64_t until_ms;   /* RETRY */
+    int err; /* RETRY; STATE: why it paused by itself, PH_OK: it did not; SIGN_IN waits for
+                            RESUME; WARNING: or 0 */
+    uint64_t until_ms;   /* RETRY; STATE: when it looks again whether S3 is there */
     const char *message; /* WARNING: a sentence with what to do; RETRY: S3's code or a sentence */
 } ph_notice;
 
@@ -409,6 +411,8 @@ typedef enum ph_event_kind {
     PH_EVENT_ABORT,
     PH_EVENT_OFFLINE, /* no request but Abort is tried until ONLINE */
     PH_EVENT_ONLINE,
+    PH_EVENT_WOKE, /* the host slept or was frozen: whatever is under way, clock and credentials are
+                      suspect */
 } ph_event_kind;
 
 typedef struct ph_event {

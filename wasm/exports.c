@@ -231,6 +231,7 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
         .name = ph_json_member_text(doc, "name"),
         .concurrency = (uint32_t)number(doc, "concurrency"),
         .tries = (uint32_t)number(doc, "tries"),
+        .patience_ms = number(doc, "patienceMs"),
         .presign_limit = number(doc, "presignLimit"),
         .seed = number(doc, "seed"),
         .credentials = ph_json_member_text(doc, "credentials"),
@@ -353,7 +354,7 @@ static void add_notice(ph_buf *b, const ph_notice *n)
         ph_json_add_cstr(b, "partState", part_states[n->part_state]);
     if (n->err)
         ph_json_add_cstr(b, "code", ph_err_name(n->err));
-    if (n->kind == PH_NOTICE_RETRY)
+    if (n->until_ms)
         ph_json_add_u64(b, "untilMs", n->until_ms);
     ph_json_add_cstr(b, "message", n->message);
     ph_json_close(b);
@@ -472,11 +473,11 @@ static int read_digests(const ph_json *list, ph_event *e)
 
 static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
 {
-    static const char *const kinds[] = {"response",   "failed",  "sent",    "hashed",
-                                        "unreadable", "granted", "denied",  "pause",
-                                        "resume",     "abort",   "offline", "online"};
+    static const char *const kinds[] = {"response", "failed", "sent",  "hashed", "unreadable",
+                                        "granted",  "denied", "pause", "resume", "abort",
+                                        "offline",  "online", "woke"};
     ph_header headers[MAX_HEADERS];
-    int kind = choice(ph_json_member_text(doc, "kind"), kinds, PH_EVENT_ONLINE + 1, -1);
+    int kind = choice(ph_json_member_text(doc, "kind"), kinds, PH_EVENT_WOKE + 1, -1);
     if (kind < 0)
         return PH_ERR_BAD_ARG;
     ph_event e = {.kind = (ph_event_kind)kind,

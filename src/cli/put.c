@@ -71,7 +71,9 @@ void cli_put_help(void)
         "  --checksum NAME     crc64nvme (default), crc32c, crc32, sha256, sha1, md5 or none\n"
         "  --checksum-type T   full-object or composite; default: full-object where it exists\n"
         "  --concurrency N     parts at the same time, 1 to 32; default 4\n"
-        "  --tries N           of one request; default 8\n"
+        "  --patience SECONDS  of no success at all before the upload fails, 0: for ever; default\n"
+        "                      600, or with --tries as long as these take\n"
+        "  --tries N           of one request before it waits for the server; default 8\n"
         "  --timeout SECONDS   give a request up when nothing moves for so long; default: 30 for\n"
         "                      parts, minutes for an answer\n"
         "  --signed-payload    make each body's SHA-256 part of the signature; default only over\n"
@@ -113,12 +115,15 @@ typedef struct arguments {
     ph_str token;
     ph_str api_key;
     uint64_t timeout_s;
+    bool patience_given;
     bool json;
     bool quiet;
     bool help;
 } arguments;
 
 enum { PROPERTY = 1000 };
+
+#define PATIENCE_MS (600u * 1000)
 
 static const struct option fixed_options[] = {
     {"accelerate", no_argument, NULL, 'A'},
@@ -133,6 +138,7 @@ static const struct option fixed_options[] = {
     {"metadata", required_argument, NULL, 'm'},
     {"no-overwrite", no_argument, NULL, 'o'},
     {"part-size", required_argument, NULL, 'p'},
+    {"patience", required_argument, NULL, 'w'},
     {"path-style", no_argument, NULL, 'P'},
     {"quiet", no_argument, NULL, 'q'},
     {"region", required_argument, NULL, 'r'},
@@ -204,6 +210,11 @@ static bool take_option(int c, arguments *a)
         ok = cli_number(1, 100, &number);
         o->tries = (uint32_t)number;
         break;
+    case 'w':
+        ok = cli_number(0, 30 * 86400, &number);
+        o->patience_ms = number * 1000;
+        a->patience_given = ok;
+        break;
     case 'V': o->target.addressing = PH_ADDRESSING_VIRTUAL; break;
     case 'h': a->help = true; break;
     default:
@@ -233,6 +244,8 @@ static int read_options(int argc, char **argv, arguments *out)
         if (!take_option(c, out))
             return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(table, c), optarg);
     }
+    if (!out->patience_given)
+        out->upload.patience_ms = out->upload.tries ? 1 : PATIENCE_MS;
     return CLI_DONE;
 }
 

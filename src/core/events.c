@@ -130,9 +130,57 @@ static void suspect_creds(ph_upload *u, int err, const ph_attempt *a)
     u->renew_ms = 0;
 }
 
+/* ---- Resting: a dead server is not hammered, and does not end the upload ---- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Wait for the next look at the server, which `a` takes. Gives up when patience is over. */
+static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a)
+{
+    uint64_t patience = u->options.patience_ms;
+    uint64_t end = patience ? u->alive_ms + patience : UINT64_MAX;
+    if (now_ms >= end)
+        return GIVE_UP;
+    if (!u->rest_err)
+        u->probe = 0;
+    u->rest_err = err;
+    u->rest_until_ms = least(ph_rest_until(now_ms, u->looks++, &u->random), end);
+    a->at_ms = u->rest_until_ms;
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
+    return AGAIN_LATER;
+}
+
+/* Whatever hindered the upload is over, or may be: nothing waits for the end of its backoff. */
+static void hurry(ph_upload *u, uint64_t now_ms)
+{
+    for (size_t i = 0; i < PH_SLOTS; i++)
+        if (u->slots[i].state == PH_PART_BACKOFF)
+            u->slots[i].attempt.at_ms = now_ms;
+    u->control.at_ms = now_ms;
+    u->ask.at_ms = now_ms;
+    u->rest_until_ms = now_ms;
+    u->looks = 0;
+    u->alive_ms = now_ms;
+}
+
+static void end_rest(ph_upload *u, uint64_t now_ms)
+{
+    if (!u->rest_err)
+        return;
+    u->rest_err = PH_OK;
+    u->budget = ph_upload_budget(u) / 2;
+    hurry(u, now_ms);
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
+}
+
+/* `tries` UINT32_MAX: it is tried for ever, and is no sign of a dead server. */
 static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
                         const ph_reply *reply)
 {
+    bool aborting = u->state == PH_STATE_ABORTING, minor = aborting || tries == UINT32_MAX;
     bool unsent = err == PH_ERR_NETWORK || err == PH_ERR_TIMEOUT || err == PH_ERR_NO_CREDENTIALS;
     if (u->offline && unsent && u->state != PH_STATE_ABORTING) {
         a->tries--; /* no try is burnt on a network that is known to be away */
@@ -141,9 +189,17 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
     suspect_creds(u, err, a);
     if (is_congestion(err))
         u->limit = u->limit > 2 ? u->limit / 2 : 1;
-    if (a->tries >= tries)
+    if (aborting && a->tries >= tries)
         return GIVE_UP;
-    a->at_ms = ph_retry_at(now_ms, a->tries, reply ? reply->retry_after_ms : 0, &u->random);
+    if (u->rest_err && !minor && a->id != u->probe) {
+        a->at_ms = u->rest_until_ms; /* it had begun before */
+        return AGAIN_LATER;
+    }
+    bool spent = u->budget == 0 || --u->budget == 0;
+    if (!minor && (u->rest_err || spent || a->tries % tries == 0))
+        return rest(u, now_ms, err, a);
+    uint32_t in_a_row = (a->tries - 1) % tries + 1;
+    a->at_ms = ph_retry_at(now_ms, in_a_row, reply ? reply->retry_after_ms : 0, &u->random);
     return AGAIN_LATER;
 }
 
@@ -195,9 +251,12 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
 }
 
 /* Something worked: S3 knows these credentials and bears this load. */
-static void note_success(ph_upload *u)
+static void note_success(ph_upload *u, uint64_t now_ms)
 {
     u->heard = true;
+    u->alive_ms = now_ms;
+    u->budget += u->budget < ph_upload_budget(u);
+    end_rest(u, now_ms);
     u->refusals = 0;
     u->clock_fixes = 0;
     if (u->limit < u->options.concurrency)
@@ -217,6 +276,7 @@ static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
         return err;
     u->verified = verified;
     u->paused = false;
+    u->rest_err = PH_OK;
     ph_upload_cancel(u, &u->ask);
     ph_upload_enter(u, PH_STATE_DONE);
     return PH_OK;
@@ -299,7 +359,7 @@ static void go_looking(ph_upload *u)
     for (uint32_t n = 1; n <= u->ledger.plan.part_count; n++)
         ph_ledger_drop(&u->ledger, n);
     u->doubt = PH_ERR_NO_SUCH_UPLOAD;
-    ph_upload_cancel_parts(u);
+    ph_upload_cancel_parts(u, true);
     memset(u->slots, 0, sizeof u->slots);
     ph_upload_enter(u, PH_STATE_CHECKING);
 }
@@ -375,14 +435,15 @@ static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply,
                             : PH_VERIFIED_SIZE);
 }
 
-static int part_stored(ph_upload *u, ph_slot *slot, const ph_reply *reply, bool confirmed)
+static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_reply *reply,
+                       bool confirmed)
 {
     int err = ph_ledger_store(&u->ledger, slot->part_number, reply->etag, &slot->digest, confirmed);
     if (err == PH_OK && u->single)
         err = single_done(u, slot, reply, confirmed);
     if (err != PH_OK)
         return err;
-    note_success(u);
+    note_success(u, now_ms);
     ph_upload_set_part(u, slot, PH_PART_SENT);
     *slot = (ph_slot){0};
     parts_done(u);
@@ -406,10 +467,10 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     /* A PUT that must not overwrite, tried again after its answer was lost: is the object ours? */
     bool perhaps_ours = reply.err == PH_ERR_EXISTS && u->single && slot->attempt.maybe_done;
     if (reply.err == PH_OK) {
-        err = part_stored(u, slot, &reply, confirmed);
+        err = part_stored(u, now_ms, slot, &reply, confirmed);
     } else if (perhaps_ours && ph_upload_is_presigned(u)) {
         /* Only this URL can write this key, and only with this checksum. */
-        err = part_stored(u, slot, &reply, false);
+        err = part_stored(u, now_ms, slot, &reply, false);
     } else if (perhaps_ours) {
         note_whole(u, &slot->digest);
         err = u->whole_text.err;
@@ -584,6 +645,8 @@ static int listed(ph_upload *u, const ph_reply *reply)
                                        .message = ph_err_text(PH_ERR_INVALID_PART)});
     } else if (missing || refused) {
         ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
+        if (refused)
+            u->failure = u->refusal; /* Complete's answer has the code and the ids */
     } else {
         ph_upload_enter(u, PH_STATE_COMPLETING);
     }
@@ -638,15 +701,16 @@ static int checked(ph_upload *u, const ph_reply *reply)
         ours = ph_str_equal(reply->etag, ph_str_from(etag));
     if (ours && (!reply->has_size || reply->size == u->options.size))
         return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
-    if (u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
+    /* After a lost answer of ours, it is newer than ours: that is not to be overwritten. */
+    if (u->resumed && u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
         return ph_upload_restart(u, u->doubt);
     ph_upload_fail(u, u->doubt, PH_OP_HEAD, 0, u->control.tries, reply);
     return PH_OK;
 }
 
-static int control_succeeded(ph_upload *u, ph_operation op, const ph_reply *reply)
+static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
 {
-    note_success(u);
+    note_success(u, now_ms);
     switch (op) {
     case PH_OP_CREATE: return created(u, reply);
     case PH_OP_LIST_PARTS: return listed(u, reply);
@@ -712,6 +776,7 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
     }
     if (op == PH_OP_COMPLETE && err == PH_ERR_INVALID_PART && !u->inquired) {
         u->doubt = err;
+        ph_upload_describe(&u->refusal, err, op, 0, tries, reply);
         enter_listing(u);
         return PH_OK;
     }
@@ -747,7 +812,7 @@ static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
         if (err == PH_OK)
             ph_upload_enter(u, u->upload_id.len ? PH_STATE_ABORTING : PH_STATE_FAILED);
     } else if (reply.err == PH_OK) {
-        err = control_succeeded(u, op, &reply);
+        err = control_succeeded(u, now_ms, op, &reply);
     } else {
         err = control_failed(u, now_ms, op, err_of(u, &reply), &reply);
     }
@@ -839,18 +904,26 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     u->creds_refused = false;
     u->warned_sign_in = false;
     u->creds_serial++;
+    if (u->rest_err == PH_ERR_NO_CREDENTIALS)
+        end_rest(u, now_ms);
     ph_upload_plan_renewal(u, now_ms);
     return PH_OK;
 }
 
 /* `err` says what an upload waits for that nobody paused. */
-static void set_paused(ph_upload *u, bool paused, int err)
+static void set_paused(ph_upload *u, uint64_t now_ms, bool paused, int err)
 {
-    if (u->paused == paused || ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+    if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
+        return;
+    if (!paused && u->rest_err)
+        hurry(u, now_ms);
+    if (!paused)
+        u->alive_ms = now_ms; /* the user's pause is no test of patience */
+    if (u->paused == paused)
         return;
     u->paused = paused;
     if (paused)
-        ph_upload_cancel_parts(u);
+        ph_upload_cancel_parts(u, true);
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE,
                                    .err = err,
                                    .message = err ? ph_err_text(err) : NULL});
@@ -866,7 +939,7 @@ static void signed_out(ph_upload *u, uint64_t now_ms)
     bool needed = needs_creds(u);
     u->ask = (ph_attempt){0};
     if (needed) {
-        set_paused(u, true, PH_ERR_SIGN_IN);
+        set_paused(u, now_ms, true, PH_ERR_SIGN_IN);
         return;
     }
     u->renew_ms =
@@ -902,11 +975,6 @@ static ph_slot *slot_of(ph_upload *u, uint32_t id)
         if (u->slots[i].part_number && u->slots[i].attempt.id == id)
             return &u->slots[i];
     return NULL;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* What an event that bears an id belongs to. */
@@ -959,15 +1027,41 @@ static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     return err;
 }
 
-/* The network is back: nothing waits for the end of its backoff. */
 static void set_online(ph_upload *u, uint64_t now_ms)
 {
     u->offline = false;
-    for (size_t i = 0; i < PH_SLOTS; i++)
-        if (u->slots[i].state == PH_PART_BACKOFF)
-            u->slots[i].attempt.at_ms = now_ms;
-    u->control.at_ms = now_ms;
-    u->ask.at_ms = now_ms;
+    hurry(u, now_ms);
+}
+
+/*
+ * The host slept or was frozen. Connections do not survive that, though nobody may say so for long:
+ * what is under way is sent again, uncounted. Only the answer to Create is waited for, it alone has
+ * the upload's id. The clock may have moved, credentials may have ended: where they have an end, new
+ * ones are asked for, and the API's time comes with them.
+ */
+static void wake(ph_upload *u, uint64_t now_ms)
+{
+    if (ph_upload_is_over(u))
+        return;
+    ph_upload_cancel_parts(u, false);
+    bool creating =
+        u->state == PH_STATE_CREATING || (u->state == PH_STATE_ABORTING && !u->upload_id.len);
+    ph_attempt *asked[] = {&u->ask, creating ? &u->ask : &u->control};
+    for (size_t i = 0; i < 2; i++)
+        if (asked[i]->id) {
+            asked[i]->maybe_done = true;
+            asked[i]->tries--;
+            ph_upload_cancel(u, asked[i]);
+        }
+    hurry(u, now_ms);
+    uint64_t end = u->grant.creds.expires_ms;
+    if (!end || u->state == PH_STATE_ABORTING)
+        return;
+    u->renew_ms = 0;
+    if (end > ph_upload_true_ms(u, now_ms) || u->creds_refused)
+        return;
+    u->creds_refused = true;
+    ph_upload_describe(&u->refusal, PH_ERR_EXPIRED_TOKEN, PH_OP_NONE, 0, 0, NULL);
 }
 
 /* see parthaul.h */
@@ -981,14 +1075,15 @@ int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
     case PH_EVENT_UNREADABLE:
     case PH_EVENT_GRANTED:
     case PH_EVENT_DENIED: return report_outcome(u, now_ms, e);
-    case PH_EVENT_PAUSE: set_paused(u, true, PH_OK); return PH_OK;
-    case PH_EVENT_RESUME: set_paused(u, false, PH_OK); return PH_OK;
+    case PH_EVENT_PAUSE: set_paused(u, now_ms, true, PH_OK); return PH_OK;
+    case PH_EVENT_RESUME: set_paused(u, now_ms, false, PH_OK); return PH_OK;
     case PH_EVENT_ABORT:
         u->paused = false;
         ph_upload_fail(u, PH_ERR_ABORTED, PH_OP_NONE, 0, 0, NULL);
         return PH_OK;
     case PH_EVENT_OFFLINE: u->offline = true; return PH_OK;
     case PH_EVENT_ONLINE: set_online(u, now_ms); return PH_OK;
+    case PH_EVENT_WOKE: wake(u, now_ms); return PH_OK;
     }
     return PH_ERR_BAD_ARG;
 }

@@ -13,14 +13,24 @@ uint64_t ph_random_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+static uint64_t doubled(uint64_t base, uint32_t times, uint64_t cap)
+{
+    for (uint32_t i = 0; i < times && base < cap; i++)
+        base *= 2;
+    return base < cap ? base : cap;
+}
+
+/* see retry.h */
+uint64_t ph_rest_until(uint64_t now_ms, uint32_t looks, uint64_t *random)
+{
+    uint64_t half = doubled(PH_REST_BASE_MS, looks, PH_REST_CAP_MS) / 2;
+    return now_ms + half + 1 + ph_random_next(random) % half;
+}
+
 /* see retry.h */
 uint64_t ph_retry_at(uint64_t now_ms, uint32_t tries, uint32_t retry_after_ms, uint64_t *random)
 {
-    uint64_t ceiling = PH_RETRY_BASE_MS;
-    for (uint32_t i = 1; i < tries && ceiling < PH_RETRY_CAP_MS; i++)
-        ceiling *= 2;
-    if (ceiling > PH_RETRY_CAP_MS)
-        ceiling = PH_RETRY_CAP_MS;
+    uint64_t ceiling = doubled(PH_RETRY_BASE_MS, tries ? tries - 1 : 0, PH_RETRY_CAP_MS);
     uint64_t wait = 1 + ph_random_next(random) % ceiling;
     return now_ms + (wait > retry_after_ms ? wait : retry_after_ms);
 }

@@ -179,6 +179,8 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     if (!u->options.tries)
         u->options.tries = DEFAULT_TRIES;
     u->limit = u->options.concurrency;
+    u->budget = ph_upload_budget(u);
+    u->alive_ms = now_ms;
     if (!fits_presigned_put(&options->object))
         u->options.presign_limit = 0;
     ph_buf_init(&u->document, PH_DOCUMENT_MAX);
@@ -290,7 +292,7 @@ int ph_upload_restart(ph_upload *u, int err)
     int failed = ph_ledger_init(&fresh, &u->ledger.plan, u->options.alg);
     if (failed != PH_OK)
         return failed;
-    ph_upload_cancel_parts(u);
+    ph_upload_cancel_parts(u, true);
     memset(u->slots, 0, sizeof u->slots);
     ph_ledger_clear(&u->ledger);
     u->ledger = fresh;
@@ -377,6 +379,27 @@ static bool has_grant(const ph_upload *u)
     return ph_upload_is_presigned(u) || u->grant.creds.access_key_id.len;
 }
 
+/* see upload.h */
+bool ph_upload_is_probing(const ph_upload *u)
+{
+    bool found = u->probe && (u->control.id == u->probe || u->ask.id == u->probe);
+    for (size_t i = 0; !found && i < PH_SLOTS; i++)
+        found = u->probe && u->slots[i].attempt.id == u->probe;
+    return found;
+}
+
+/* see upload.h */
+uint32_t ph_upload_budget(const ph_upload *u)
+{
+    return 8 + 4 * u->options.concurrency;
+}
+
+/* While the upload rests, one request at a time looks whether S3 is there. */
+static bool may_try(const ph_upload *u, uint64_t now_ms)
+{
+    return !u->rest_err || (now_ms >= u->rest_until_ms && !ph_upload_is_probing(u));
+}
+
 /* Whoever aborts does not wait for the network to come back; what cannot be sent, fails. */
 static bool has_network(const ph_upload *u)
 {
@@ -395,7 +418,11 @@ void ph_upload_note(ph_upload *u, const ph_notice *notice)
     ph_notice *n = &u->notices[(u->notice_first + u->notice_count++) % PH_QUEUE];
     *n = *notice;
     n->state = u->state;
-    n->paused = u->paused;
+    n->paused = u->paused || u->rest_err;
+    if (n->kind == PH_NOTICE_STATE && u->rest_err && !u->paused) {
+        n->err = u->rest_err;
+        n->until_ms = u->rest_until_ms;
+    }
 }
 
 /* see upload.h */
@@ -452,12 +479,12 @@ void ph_upload_uncancel(ph_upload *u, uint32_t id)
 }
 
 /* see upload.h */
-void ph_upload_cancel_parts(ph_upload *u)
+void ph_upload_cancel_parts(ph_upload *u, bool digests)
 {
     for (size_t i = 0; i < PH_SLOTS; i++) {
         ph_slot *slot = &u->slots[i];
         bool sending = slot->state == PH_PART_SENDING;
-        if (!slot->part_number || (!sending && slot->state != PH_PART_HASHING))
+        if (!slot->part_number || (!sending && !(digests && slot->state == PH_PART_HASHING)))
             continue;
         if (sending && slot->attempt.id) {
             slot->attempt.maybe_done = slot->attempt.maybe_done || u->single;
@@ -509,7 +536,8 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
         return;
     ph_upload_describe(&u->failure, err, op, part_number, tries, reply);
     u->paused = false;
-    ph_upload_cancel_parts(u);
+    u->rest_err = PH_OK;
+    ph_upload_cancel_parts(u, true);
     ph_upload_cancel(u, &u->ask);
     ph_upload_cancel(u, &u->file_hash);
     u->ask = (ph_attempt){0};
@@ -618,13 +646,16 @@ static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
     bool content = u->state == PH_STATE_ABORTING && has_grant(u) && !u->creds_refused;
     if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
-    *why = !has_grant(u) ? PH_WHY_FIRST : u->creds_refused ? PH_WHY_REFUSED : PH_WHY_EXPIRING;
+    *why = !has_grant(u)                     ? PH_WHY_FIRST
+           : u->creds_refused && u->refusals ? PH_WHY_REFUSED
+                                             : PH_WHY_EXPIRING;
     return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
 }
 
 static void give_ask(ph_upload *u, ph_why why, ph_action *out)
 {
     start(u, &u->ask, PH_ACTION_CREDENTIALS, out);
+    u->probe = out->id;
     out->u.ask = (ph_ask){.why = why,
                           .name = u->options.name,
                           .content_type = u->options.object.property[PH_PROP_CONTENT_TYPE],
@@ -721,6 +752,7 @@ static int give_control(ph_upload *u, uint64_t now_ms, ph_operation op, ph_actio
     if (err != PH_OK)
         return err;
     start(u, &u->control, PH_ACTION_REQUEST, out);
+    u->probe = out->id;
     fill_request(u, op, out);
     if (op == PH_OP_COMPLETE)
         fill_complete(u, out);
@@ -741,6 +773,7 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *ou
             return err;
     }
     start(u, &slot->attempt, PH_ACTION_REQUEST, out);
+    u->probe = out->id;
     ph_upload_set_part(u, slot, PH_PART_SENDING);
     fill_request(u, op, out);
     ph_request *r = &out->u.request;
@@ -790,12 +823,19 @@ static uint32_t limit_now(const ph_upload *u)
     return u->limit < 1 ? 1 : (uint32_t)u->limit;
 }
 
+/* The first part in this state. While the upload rests, the one that failed least: should one of
+ * them alone be bad, the others do not wait for it. */
 static ph_slot *lowest(ph_upload *u, ph_part_state state)
 {
     ph_slot *found = NULL;
     for (size_t i = 0; i < PH_SLOTS; i++) {
         ph_slot *s = &u->slots[i];
-        if (s->part_number && s->state == state && (!found || s->part_number < found->part_number))
+        if (!s->part_number || s->state != state)
+            continue;
+        bool better = !found || s->part_number < found->part_number;
+        if (found && u->rest_err && s->attempt.tries != found->attempt.tries)
+            better = s->attempt.tries < found->attempt.tries;
+        if (better)
             found = s;
     }
     return found;
@@ -852,7 +892,8 @@ static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *give
     ph_slot *slot = lowest(u, PH_PART_READY);
     uint32_t in_flight = count_slots(u, PH_PART_SENDING);
     *given = true;
-    if (slot && may_send && !u->offline && !u->creds_refused && in_flight < limit_now(u))
+    bool free = in_flight < (u->rest_err ? u->options.concurrency : limit_now(u));
+    if (slot && may_send && !u->offline && !u->creds_refused && free && may_try(u, now_ms))
         return give_part(u, now_ms, slot, out);
     slot = lowest(u, PH_PART_TODO);
     if (slot && count_slots(u, PH_PART_HASHING) < HASHES_AT_ONCE) {
@@ -882,6 +923,10 @@ static uint64_t next_moment(const ph_upload *u, uint64_t now_ms)
             at = sooner(at, u->slots[i].attempt.at_ms);
     if (!has_network(u))
         return at;
+    if (u->rest_err) {
+        bool looking = ph_upload_is_probing(u) || u->rest_until_ms <= now_ms;
+        return looking ? at : sooner(at, u->rest_until_ms);
+    }
     if (!u->control.id && u->control.at_ms > now_ms)
         at = sooner(at, u->control.at_ms);
     if (!u->ask.id) {
@@ -906,13 +951,13 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
         *given = true;
         return PH_OK;
     }
-    if (has_network(u) && needs_grant(u, now_ms, &why)) {
+    if (has_network(u) && may_try(u, now_ms) && needs_grant(u, now_ms, &why)) {
         give_ask(u, why, out);
         *given = true;
         return PH_OK;
     }
     if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms && has_grant(u) &&
-        !u->creds_refused && has_network(u)) {
+        !u->creds_refused && has_network(u) && may_try(u, now_ms)) {
         *given = true;
         return give_control(u, now_ms, control, out);
     }
@@ -967,7 +1012,7 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
 void ph_upload_progress(const ph_upload *u, ph_progress *out)
 {
     *out = (ph_progress){.state = u->state,
-                         .paused = u->paused,
+                         .paused = u->paused || u->rest_err,
                          .size = u->options.size,
                          .stored = u->ledger.stored_bytes,
                          .part_count = u->ledger.plan.part_count,

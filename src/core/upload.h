@@ -51,10 +51,10 @@ struct ph_upload {
     ph_grant grant; /* presigned URL and headers; its texts override the options' target */
     ph_endpoint endpoint;
     ph_sigv4_key key;
-    bool creds_refused;
+    bool creds_refused; /* or known to have ended: nothing is signed with them */
     uint32_t creds_serial;
     uint32_t refusals;  /* since the last success */
-    ph_failure refusal; /* S3's last word against the credentials */
+    ph_failure refusal; /* S3's last word against the credentials, or against Complete */
     uint32_t silent;    /* requests that failed without a word since S3's last answer ... */
     bool suspected;     /* ... and new credentials were asked for because of it */
     uint64_t renew_ms;
@@ -71,6 +71,12 @@ struct ph_upload {
     bool warned_etag;
     bool warned_orphan;
     bool warned_sign_in;
+    uint32_t budget;        /* failures in all that are left before the upload rests */
+    int rest_err;           /* it rests because of this; PH_OK: it does not */
+    uint32_t looks;         /* since then, in vain */
+    uint64_t rest_until_ms; /* then one request is tried ... */
+    uint32_t probe;         /* ... of this id */
+    uint64_t alive_ms;      /* the last success, or when whatever hindered it ended */
     double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
 
     /* the object */
@@ -121,6 +127,12 @@ ph_operation ph_upload_control(const ph_upload *u);
 bool ph_upload_signs_payload(const ph_upload *u);
 bool ph_upload_is_presigned(const ph_upload *u);
 
+/* Is the one request under way that an upload sends while it rests? */
+bool ph_upload_is_probing(const ph_upload *u);
+
+/* How many requests may fail, beyond those that succeed, before the upload rests. */
+uint32_t ph_upload_budget(const ph_upload *u);
+
 void ph_upload_enter(ph_upload *u, ph_state state);
 void ph_upload_set_part(ph_upload *u, ph_slot *slot, ph_part_state state);
 void ph_upload_note(ph_upload *u, const ph_notice *notice);
@@ -129,8 +141,8 @@ void ph_upload_warn(ph_upload *u, const char *message);
 /* S3 may have an upload whose id nobody knows. */
 void ph_upload_warn_orphan(ph_upload *u);
 
-/* Give up what is under way; slots go back to where they can start again. */
-void ph_upload_cancel_parts(ph_upload *u);
+/* Give up the parts under way, and their digests; slots go back to where they can start again. */
+void ph_upload_cancel_parts(ph_upload *u, bool digests);
 void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);
 
 /* Whatever has this id has ended: it needs no cancellation any more. */

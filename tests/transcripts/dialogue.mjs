@@ -185,7 +185,7 @@ class Player {
     }
 
     async #open(given, first) {
-        const { size, part, type, hash, credentials, concurrency, tries, seed = '1' } = given;
+        const { size, part, type, hash, credentials, concurrency, tries, patience, seed = '1' } = given;
         const flags = ['overwrite', 'dualstack', 'accelerate', 'keep', 'unattended'];
         const prefixed = (prefix) => {
             const own = Object.entries(given).filter(([name]) => name.startsWith(prefix));
@@ -208,6 +208,7 @@ class Player {
         if (part) options.partSize = number(part);
         if (concurrency) options.concurrency = number(concurrency);
         if (tries) options.tries = number(tries);
+        if (patience) options.patienceMs = number(patience);
         if (given['presign-limit']) options.presignLimit = number(given['presign-limit']);
         if (credentials !== 'ask') options.credentials = this.#grant(given, START);
         this.#options = options;

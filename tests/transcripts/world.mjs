@@ -213,6 +213,7 @@ class World {
             seed,
             concurrency: 1 + random(4),
             overwrite: !random(4),
+            patienceMs: random.one([0, 0, 1, 60_000]),
             presignLimit: random(3) ? 0 : PART,
             keep: this.#crashes > 0 || !random(3),
         };
@@ -326,6 +327,10 @@ class World {
             this.#fatal = true;
             this.#paused = false;
             return this.#report({ kind: 'abort' });
+        }
+        if (!this.#random(4)) {
+            this.#session.now += this.#random(7200_000);
+            return this.#report({ kind: 'woke' });
         }
         if (this.#random(2)) {
             this.#paused = !this.#paused;

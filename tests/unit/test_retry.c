@@ -52,6 +52,24 @@ static void test_distribution(void)
     }
 }
 
+static void test_rest(void)
+{
+    static const uint64_t longest[] = {5000, 10000, 20000, 40000, 60000, 60000};
+    for (uint32_t looks = 0; looks < 100; looks++) {
+        test_case("rest after %u looks", (unsigned)looks);
+        uint64_t most = longest[looks < COUNT(longest) ? looks : COUNT(longest) - 1],
+                 random = looks;
+        uint64_t low = UINT64_MAX, high = 0;
+        for (unsigned n = 0; n < 5000; n++) {
+            uint64_t wait = ph_rest_until(NOW, looks, &random) - NOW;
+            low = wait < low ? wait : low;
+            high = wait > high ? wait : high;
+        }
+        CHECK(low > most / 2 && low < most / 2 + most / 100);
+        CHECK(high <= most && high > most - most / 100);
+    }
+}
+
 static void test_seed(void)
 {
     test_case("seed");
@@ -102,6 +120,7 @@ int main(void)
 {
     test_bounds();
     test_distribution();
+    test_rest();
     test_seed();
     test_sequence();
     test_retry_after();
