@@ -228,6 +228,22 @@ typedef enum ph_payload {
     PH_PAYLOAD_SIGNED, /* SHA-256 of each body in the signature */
 } ph_payload;
 
+/*
+ * What a server may not know, as bits. It is found out by its first refusal, told by a warning with
+ * the code PH_ERR_LACKS_*, and done without: whoever keeps it for the endpoint saves the next
+ * uploads that refusal.
+ */
+typedef enum ph_lack {
+    PH_LACK_CHECKSUM = 1,      /* x-amz-checksum-*; Content-MD5 is sent then */
+    PH_LACK_CONTENT_MD5 = 2,   /* then the server is sent no checksum */
+    PH_LACK_IF_NONE_MATCH = 4, /* then nothing keeps an object of this key from being replaced */
+} ph_lack;
+
+#define PH_LACK_COUNT 3
+
+/* Give the code of the bit `1 << i`, for i below PH_LACK_COUNT. */
+int ph_lack_err(unsigned i);
+
 typedef struct ph_upload_options {
     ph_target target; /* bucket and key may come with the credentials instead */
     ph_object object;
@@ -237,6 +253,8 @@ typedef struct ph_upload_options {
     ph_alg alg;            /* PH_ALG_NONE: no checksum is sent, and the receipt says so */
     ph_checksum_type type; /* PH_TYPE_NONE: FULL_OBJECT where the algorithm allows it */
     ph_payload payload;
+    unsigned
+        server_lacks; /* bits of ph_lack, from the warnings of an earlier upload; 0: none known */
     uint32_t concurrency;   /* parts sent at the same time, 1..32; 0: 4 */
     uint32_t tries;         /* of one request before the upload rests; 0: 8 */
     uint64_t patience_ms;   /* without any success before the upload fails; 0: it rests for ever */
@@ -364,7 +382,8 @@ typedef struct ph_receipt {
     ph_checksum_type type;
     ph_str checksum; /* base64, with -N where composite; absent without an algorithm */
     ph_verified verified;
-    uint32_t retries; /* requests that had to be sent again */
+    unsigned server_lacks; /* bits of ph_lack: what this upload had to do without */
+    uint32_t retries;      /* requests that had to be sent again */
 } ph_receipt;
 
 typedef enum ph_action_kind {

@@ -217,6 +217,17 @@ static int read_choices(const ph_json *doc, ph_upload_options *o)
     return PH_OK;
 }
 
+/* The codes of warnings that the host kept of this server; others may be among them. */
+static unsigned read_lacks(const ph_json *list)
+{
+    unsigned lacks = 0;
+    for (const ph_json *code = ph_json_first(list); code; code = ph_json_next(code))
+        for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+            if (ph_str_equal(ph_json_text(code), ph_str_from(ph_err_name(ph_lack_err(i)))))
+                lacks |= 1u << i;
+    return lacks;
+}
+
 static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
 {
     ph_header metadata[MAX_METADATA];
@@ -227,6 +238,7 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
                    .endpoint = ph_json_member_text(doc, "endpoint"),
                    .dualstack = ph_json_is_true(ph_json_member(doc, "dualstack")),
                    .accelerate = ph_json_is_true(ph_json_member(doc, "accelerate"))},
+        .server_lacks = read_lacks(ph_json_member(doc, "serverLacks")),
         .part_size = number(doc, "partSize"),
         .name = ph_json_member_text(doc, "name"),
         .concurrency = (uint32_t)number(doc, "concurrency"),

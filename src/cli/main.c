@@ -104,6 +104,7 @@ int cli_exit_of(int err)
     case PH_ERR_FORBIDDEN:
     case PH_ERR_BAD_CREDENTIALS: return CLI_DENIED;
     case PH_ERR_NETWORK:
+    case PH_ERR_NOT_S3:
     case PH_ERR_TIMEOUT:
     case PH_ERR_TLS:
     case PH_ERR_NO_CREDENTIALS:

@@ -42,3 +42,11 @@ enum ph_retry_class ph_err_retry(int err)
     }
     return PH_RETRY_NEVER;
 }
+
+/* see parthaul.h */
+int ph_lack_err(unsigned i)
+{
+    static const int errors[PH_LACK_COUNT] = {PH_ERR_LACKS_CHECKSUM, PH_ERR_LACKS_CONTENT_MD5,
+                                              PH_ERR_LACKS_IF_NONE_MATCH};
+    return errors[i];
+}

@@ -324,6 +324,44 @@ static int err_of(const ph_upload *u, const ph_reply *reply)
     return reply->foreign && u->heard && final ? PH_ERR_NOT_S3 : reply->err;
 }
 
+static bool says(const ph_reply *reply, const char *word)
+{
+    const char *texts[] = {reply->s3_code, reply->header, reply->message};
+    size_t len = strlen(word);
+    for (size_t i = 0; i < 3; i++)
+        for (ph_str t = ph_str_from(texts[i]); t.len >= len; t = ph_str_skip(t, 1))
+            if (ph_str_equal_nocase((ph_str){t.ptr, len}, ph_str_from(word)))
+                return true;
+    return false;
+}
+
+/*
+ * What was sent that the server does not know, as it says, or where it names nothing, probably? R2
+ * says 501 "Header 'x-amz-checksum-algorithm' with value ... not implemented", B2 400 "Unsupported
+ * header", AWS names it in <Header>. A part that was taken with its checksum proves that it is known.
+ */
+static unsigned lack_of(const ph_upload *u, ph_operation op, int err, const ph_reply *reply)
+{
+    if (err != PH_ERR_REFUSED || !reply || reply->foreign || ph_upload_is_presigned(u))
+        return 0;
+    bool whole = op == PH_OP_PUT_OBJECT || op == PH_OP_COMPLETE;
+    bool body = op == PH_OP_PUT_OBJECT || op == PH_OP_UPLOAD_PART;
+    bool condition = whole && !u->options.object.overwrite && !(u->lacks & PH_LACK_IF_NONE_MATCH);
+    bool checksum = (body || op == PH_OP_CREATE) && ph_alg_row(u->options.alg)->element &&
+                    !u->ledger.stored && !says(reply, "mismatch");
+    bool md5 = body && u->options.alg == PH_ALG_MD5 && !u->ledger.stored;
+    if (condition && says(reply, "if-none-match"))
+        return PH_LACK_IF_NONE_MATCH;
+    if (checksum && says(reply, "checksum"))
+        return PH_LACK_CHECKSUM;
+    if (md5 && says(reply, "content-md5"))
+        return PH_LACK_CONTENT_MD5;
+    bool names_another = reply->header[0] || says(reply, "x-amz-");
+    if (names_another || (reply->status != 501 && !says(reply, "NotImplemented")))
+        return 0;
+    return checksum ? PH_LACK_CHECKSUM : condition ? PH_LACK_IF_NONE_MATCH : 0;
+}
+
 /* S3's lifecycle or somebody gave the parts away: one new upload is worth a try. */
 static bool is_worth_a_restart(const ph_upload *u, int err)
 {
@@ -372,6 +410,20 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
     }
     if (is_worth_a_restart(u, err))
         return ph_upload_restart(u, err);
+    unsigned lack = lack_of(u, part_operation(u), err, reply);
+    if (lack) {
+        int failed = ph_upload_do_without(u, lack);
+        if (failed != PH_OK)
+            return failed;
+        if (slot->part_number) { /* the same digest, in another request */
+            slot->attempt.id = 0;
+            slot->attempt.tries--;
+            slot->sent = 0;
+            ph_upload_set_part(u, slot, PH_PART_READY);
+        }
+        u->retries++;
+        return PH_OK;
+    }
     uint32_t tries = slot->attempt.tries;
     verdict v =
         ph_err_retry(err) == PH_RETRY_RESTART_PART
@@ -708,15 +760,39 @@ static int checked(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
+#define ABORT_WARNING                                                                            \
+    "S3 may have kept parts of the upload: it did not confirm that they are gone. The bucket's " \
+    "lifecycle rule AbortIncompleteMultipartUpload removes them"
+
+/* A part that was in flight can arrive after Abort, and then its bytes stay until the next one. */
+static void abort_again(ph_upload *u, uint64_t now_ms)
+{
+    u->aborted = false;
+    u->control = (ph_attempt){.at_ms = ph_retry_at(now_ms, ++u->aborts, 0, &u->random)};
+    if (u->aborts < ABORT_TRIES)
+        return;
+    ph_upload_warn(u, ABORT_WARNING);
+    ph_upload_enter(u, PH_STATE_FAILED);
+}
+
 static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
 {
     note_success(u, now_ms);
     switch (op) {
     case PH_OP_CREATE: return created(u, reply);
-    case PH_OP_LIST_PARTS: return listed(u, reply);
+    case PH_OP_LIST_PARTS:
+        if (u->state == PH_STATE_ABORTING)
+            abort_again(u, now_ms);
+        else
+            return listed(u, reply);
+        return PH_OK;
     case PH_OP_COMPLETE: return completed(u, reply);
     case PH_OP_HEAD: return checked(u, reply);
-    case PH_OP_ABORT: ph_upload_enter(u, PH_STATE_FAILED); return PH_OK;
+    case PH_OP_ABORT:
+        u->aborted = true;
+        u->list_marker = 0;
+        u->control = (ph_attempt){0};
+        return PH_OK;
     case PH_OP_LIST_UPLOADS:
     case PH_OP_NONE:
     case PH_OP_PUT_OBJECT:
@@ -726,7 +802,7 @@ static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, con
 }
 
 /*
- * NoSuchUpload is what was wanted. The credentials may have ended while the upload was paused, and
+ * The credentials may have ended while the upload was paused, and
  * are asked for once more, unless that is what it failed for.
  */
 static bool is_worth_another_abort(const ph_upload *u, int err)
@@ -747,9 +823,7 @@ static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tr
     bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
     /* A HEAD that is refused leaves the doubt as it was; one that may pass can be asked later. */
     bool later = u->kept && ph_err_retry(err) == PH_RETRY_BACKOFF;
-    if (op == PH_OP_ABORT) {
-        ph_upload_enter(u, PH_STATE_FAILED);
-    } else if (lists_claims(u) && refused) {
+    if (lists_claims(u) && refused) {
         ph_upload_warn(u, LIST_WARNING);
         u->list_marker = 0;
         verify_claims(u);
@@ -758,9 +832,30 @@ static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tr
     }
 }
 
+/* ABORTING: that nothing is there any more is what was wanted. */
+static int abort_failed(ph_upload *u, uint64_t now_ms, int err, const ph_reply *reply)
+{
+    bool gone = err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND;
+    bool again = !gone && is_worth_another_abort(u, err);
+    verdict v = again ? decide(u, now_ms, err, ABORT_TRIES, &u->control, 0, reply) : GIVE_UP;
+    switch (v) {
+    case AGAIN_NOW: u->control.at_ms = now_ms; break;
+    case AGAIN_LATER: break;
+    case GIVE_UP:
+        if (!gone)
+            ph_upload_warn(u, ABORT_WARNING);
+        ph_upload_enter(u, PH_STATE_FAILED);
+        break;
+    case NO_MEMORY: return PH_ERR_NOMEM;
+    }
+    return PH_OK;
+}
+
 static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int err,
                           const ph_reply *reply)
 {
+    if (u->state == PH_STATE_ABORTING)
+        return abort_failed(u, now_ms, err, reply);
     ph_attempt *a = &u->control;
     bool lost = a->maybe_done || u->resumed; /* an earlier session may have sent it too */
     uint32_t tries = a->tries;
@@ -780,13 +875,20 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
         enter_listing(u);
         return PH_OK;
     }
+    unsigned lack = lack_of(u, op, err, reply);
+    if (lack) {
+        int failed = ph_upload_do_without(u, lack);
+        if (failed != PH_OK)
+            return failed;
+        a->id = 0;
+        a->tries--;
+        u->retries++;
+        return PH_OK;
+    }
     bool no_object = op == PH_OP_HEAD && err == PH_ERR_NOT_FOUND;
     if ((op == PH_OP_LIST_PARTS || no_object) && is_worth_a_restart(u, no_object ? u->doubt : err))
         return ph_upload_restart(u, PH_ERR_NO_SUCH_UPLOAD);
-    bool abort = op == PH_OP_ABORT;
-    bool again = !abort || is_worth_another_abort(u, err);
-    verdict v = again ? decide(u, now_ms, err, abort ? ABORT_TRIES : u->options.tries, a, 0, reply)
-                      : GIVE_UP;
+    verdict v = decide(u, now_ms, err, u->options.tries, a, 0, reply);
     if (op == PH_OP_CREATE && a->maybe_done && v != NO_MEMORY)
         ph_upload_warn_orphan(u);
     switch (v) {

@@ -92,6 +92,18 @@ const char *ph_verified_name(ph_verified v)
 }
 
 /* see json_out.h */
+void ph_json_add_lacks(ph_buf *b, const char *name, unsigned lacks)
+{
+    if (!lacks)
+        return;
+    ph_json_open_array(b, name);
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+        if (lacks & 1u << i)
+            ph_json_add_cstr(b, NULL, ph_err_name(ph_lack_err(i)));
+    ph_json_close_array(b);
+}
+
+/* see json_out.h */
 void ph_json_add_receipt(ph_buf *b, const ph_receipt *r)
 {
     ph_json_add_text(b, "bucket", r->bucket);
@@ -108,6 +120,7 @@ void ph_json_add_receipt(ph_buf *b, const ph_receipt *r)
         ph_json_add_text(b, "checksum", r->checksum);
     }
     ph_json_add_cstr(b, "verified", ph_verified_name(r->verified));
+    ph_json_add_lacks(b, "serverLacks", r->server_lacks);
     ph_json_add_u64(b, "retries", r->retries);
 }
 

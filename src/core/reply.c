@@ -190,6 +190,8 @@ static int read_error_field(ph_xml *x, ph_str name, ph_reply *r)
                   {"Message", r->message, sizeof r->message},
                   {"RequestId", r->request_id, sizeof r->request_id},
                   {"HostId", r->host_id, sizeof r->host_id},
+                  {"Header", r->header, sizeof r->header},
+                  {"ArgumentName", r->header, sizeof r->header},
                   {"Region", r->region, sizeof r->region}};
     ph_str text;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {

@@ -20,10 +20,11 @@ typedef struct ph_reply {
     int err; /* PH_OK: the operation succeeded, whatever its status pretended */
     int status;
     bool foreign;     /* a refusal in which nothing is S3's: of a proxy, a portal, another server */
-    char s3_code[64]; /* these five are empty when the answer does not say */
+    char s3_code[64]; /* these are empty when the answer does not say */
     char message[256];
     char request_id[64];
     char host_id[128];
+    char header[64];         /* or argument that was refused, where S3 names it */
     char region[64];         /* where the bucket is, from a refusal */
     uint64_t server_time_ms; /* from <ServerTime>, else the Date header; 0 unknown */
     uint32_t retry_after_ms;

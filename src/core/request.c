@@ -159,9 +159,9 @@ static void add_object_headers(ph_built *b, const ph_object *o)
     }
 }
 
-static void add_condition(ph_built *b, const ph_object *o)
+static void add_condition(const ph_call *in, ph_built *b)
 {
-    if (!o->overwrite)
+    if (!in->object->overwrite && !in->unconditional)
         add_header(b, PH_STR("if-none-match"), PH_STR("*"));
 }
 
@@ -170,7 +170,7 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
     switch (in->op) {
     case PH_OP_PUT_OBJECT:
         add_object_headers(b, in->object);
-        add_condition(b, in->object);
+        add_condition(in, b);
         if (in->checksum)
             add_digest_header(b, in->checksum);
         break;
@@ -189,7 +189,7 @@ static void add_operation_headers(const ph_call *in, ph_built *b)
         break;
     case PH_OP_COMPLETE: {
         add_header(b, PH_STR("content-type"), PH_STR("application/xml"));
-        add_condition(b, in->object);
+        add_condition(in, b);
         if (in->type == PH_TYPE_FULL_OBJECT && in->checksum)
             add_digest_header(b, in->checksum);
         if (in->type != PH_TYPE_NONE)

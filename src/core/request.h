@@ -41,6 +41,7 @@ typedef struct ph_call {
     const ph_digest *body_sha256; /* of a body from the file; NULL: UNSIGNED-PAYLOAD */
     ph_str text;                  /* COMPLETE: the document */
     uint64_t object_size;         /* COMPLETE */
+    bool unconditional;           /* PUT_OBJECT, COMPLETE: whatever `object` says of overwriting */
     const ph_creds *creds;
     uint64_t time_ms; /* corrected */
 } ph_call;

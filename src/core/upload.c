@@ -160,6 +160,42 @@ static int prepare_resumed(ph_upload *u, ph_str upload_id)
     return err == PH_OK || err == PH_ERR_NOMEM ? err : PH_ERR_SNAPSHOT_DAMAGED;
 }
 
+/* What can be sent in the place of this algorithm to a server that lacks these. */
+static ph_alg alg_without(ph_alg alg, unsigned lacks)
+{
+    if ((lacks & PH_LACK_CHECKSUM) && ph_alg_row(alg)->element)
+        alg = PH_ALG_MD5;
+    return (lacks & PH_LACK_CONTENT_MD5) && alg == PH_ALG_MD5 ? PH_ALG_NONE : alg;
+}
+
+static void warn_lacks(ph_upload *u, unsigned lacks)
+{
+    u->lacks |= lacks;
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+        if (lacks & 1u << i)
+            ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING,
+                                           .err = ph_lack_err(i),
+                                           .message = ph_err_text(ph_lack_err(i))});
+}
+
+/* What is known of the server from earlier uploads, as far as it matters to this one. */
+static void note_known_lacks(ph_upload *u)
+{
+    ph_upload_options *o = &u->options;
+    unsigned known = o->server_lacks, lacks = 0;
+    ph_alg alg = u->resumed ? o->alg : alg_without(o->alg, known);
+    if (alg != o->alg)
+        lacks = known & (o->alg == PH_ALG_MD5 ? PH_LACK_CONTENT_MD5
+                         : alg == PH_ALG_NONE ? PH_LACK_CHECKSUM | PH_LACK_CONTENT_MD5
+                                              : PH_LACK_CHECKSUM);
+    if (!o->object.overwrite)
+        lacks |= known & PH_LACK_IF_NONE_MATCH;
+    if (alg != o->alg)
+        o->type = PH_TYPE_NONE;
+    o->alg = alg;
+    warn_lacks(u, lacks);
+}
+
 /* `kept` is NULL for a new upload. */
 static int new_upload(const ph_upload_options *options, const ph_snapshot *kept, uint64_t now_ms,
                       ph_upload **out)
@@ -189,6 +225,7 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     err = copy_texts(u);
     if (err == PH_OK && kept)
         err = prepare_resumed(u, kept->upload_id);
+    note_known_lacks(u);
     if (err == PH_OK && options->credentials.len) {
         ph_grant grant;
         err = ph_grant_parse(options->credentials, &grant);
@@ -285,20 +322,46 @@ int ph_upload_begin(ph_upload *u, ph_grant *first)
     return PH_OK;
 }
 
-/* see upload.h */
-int ph_upload_restart(ph_upload *u, int err)
+/* Forget all parts. Errors: NOMEM; then nothing was changed. */
+static int clear_parts(ph_upload *u, ph_alg alg)
 {
     ph_ledger fresh;
-    int failed = ph_ledger_init(&fresh, &u->ledger.plan, u->options.alg);
-    if (failed != PH_OK)
-        return failed;
+    int err = ph_ledger_init(&fresh, &u->ledger.plan, alg);
+    if (err != PH_OK)
+        return err;
     ph_upload_cancel_parts(u, true);
     memset(u->slots, 0, sizeof u->slots);
     ph_ledger_clear(&u->ledger);
     u->ledger = fresh;
-    ph_str_free(&u->upload_id);
     ph_buf_reset(&u->document);
     u->next_part = 1;
+    return PH_OK;
+}
+
+/* see upload.h */
+int ph_upload_do_without(ph_upload *u, unsigned lacks)
+{
+    ph_alg alg = alg_without(u->options.alg, u->lacks | lacks);
+    if (alg != u->options.alg) {
+        int err = clear_parts(u, alg);
+        if (err != PH_OK)
+            return err;
+        u->options.alg = alg;
+        u->type = u->single && alg != PH_ALG_NONE ? PH_TYPE_FULL_OBJECT : PH_TYPE_NONE;
+        u->file_digest = (ph_digest){0};
+        u->save = u->save || u->kept;
+    }
+    warn_lacks(u, lacks);
+    return PH_OK;
+}
+
+/* see upload.h */
+int ph_upload_restart(ph_upload *u, int err)
+{
+    int failed = clear_parts(u, u->options.alg);
+    if (failed != PH_OK)
+        return failed;
+    ph_str_free(&u->upload_id);
     u->restarted = true;
     u->resumed = false;
     u->doubt = PH_OK;
@@ -348,7 +411,7 @@ ph_operation ph_upload_control(const ph_upload *u)
     case PH_STATE_LISTING: return PH_OP_LIST_PARTS;
     case PH_STATE_COMPLETING: return PH_OP_COMPLETE;
     case PH_STATE_CHECKING: return PH_OP_HEAD;
-    case PH_STATE_ABORTING: return PH_OP_ABORT;
+    case PH_STATE_ABORTING: return u->aborted ? PH_OP_LIST_PARTS : PH_OP_ABORT;
     case PH_STATE_NEW:
     case PH_STATE_SENDING:
     case PH_STATE_VERIFYING:
@@ -629,6 +692,7 @@ static void give_receipt(const ph_upload *u, ph_action *out)
         .type = u->options.alg == PH_ALG_MD5 && !u->single ? PH_TYPE_COMPOSITE : u->type,
         .checksum = ph_buf_view(&u->whole_text),
         .verified = u->verified,
+        .server_lacks = u->lacks,
         .retries = u->retries,
     };
 }
@@ -708,6 +772,7 @@ static ph_call call_of(const ph_upload *u, uint64_t now_ms, ph_operation op)
                      .alg = u->options.alg,
                      .type = u->type,
                      .object_size = u->options.size,
+                     .unconditional = (u->lacks & PH_LACK_IF_NONE_MATCH) != 0,
                      .creds = &u->grant.creds,
                      .time_ms = ph_upload_true_ms(u, now_ms)};
 }

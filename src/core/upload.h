@@ -67,7 +67,8 @@ struct ph_upload {
     uint32_t clock_serial;
     uint32_t clock_fixes; /* asked for by S3 */
     bool region_fixed;
-    bool heard; /* S3 itself said yes to something: a page in its place is not its word */
+    unsigned lacks; /* bits of ph_lack */
+    bool heard;     /* S3 itself said yes to something: a page in its place is not its word */
     bool warned_etag;
     bool warned_orphan;
     bool warned_sign_in;
@@ -87,6 +88,8 @@ struct ph_upload {
     ph_slot slots[PH_SLOTS];
     ph_attempt control; /* the request that the state stands for */
     uint32_t list_marker;
+    bool aborted;      /* ABORTING: S3 took Abort; now ListParts has to confirm it ... */
+    uint32_t aborts;   /* ... or Abort is sent again */
     bool inquired;     /* ListParts was asked once which parts are missing ... */
     bool restarted;    /* ... and once all parts were sent again, under a new upload id */
     int doubt;         /* CHECKING, LISTING: what S3 said that led there */
@@ -181,6 +184,12 @@ bool ph_upload_is_gone(const ph_upload *u);
 
 /* Compute the object's checksum from all parts. Errors: NOMEM. */
 int ph_upload_make_whole(ph_upload *u);
+
+/*
+ * Do without what the server lacks. Parts that are under way are digested again if the algorithm
+ * changes by that. Errors: NOMEM; then nothing was changed.
+ */
+int ph_upload_do_without(ph_upload *u, unsigned lacks);
 
 /*
  * Begin again under a new upload id: the old one is gone, and its parts with it. `err` is what S3

@@ -76,6 +76,7 @@ function rowsOf({ table, ...dialogue }) {
             ...dialogue,
             at,
             title: `${dialogue.title} (${words.join(' ')})`,
+            text: fill(dialogue.text),
             lines: dialogue.lines.map((line) => ({
                 ...line,
                 text: fill(line.text),
@@ -207,6 +208,7 @@ class Player {
         if (type) options.checksumType = type;
         if (part) options.partSize = number(part);
         if (concurrency) options.concurrency = number(concurrency);
+        if (given.lacks) options.serverLacks = given.lacks.split(',');
         if (tries) options.tries = number(tries);
         if (patience) options.patienceMs = number(patience);
         if (given['presign-limit']) options.presignLimit = number(given['presign-limit']);
@@ -488,6 +490,8 @@ class Player {
         switch (operation) {
             case 'CreateMultipartUpload':
                 return this.#response(action, [200, 'replies/create.xml'], {}, []);
+            case 'ListParts': // after Abort
+                return this.#response(action, [404, 'replies/no-such-upload.xml'], {}, []);
             case 'UploadPart':
                 return this.#response(action, [200], { etag: `e${partNumber}`, ...checksum }, []);
             case 'PutObject':

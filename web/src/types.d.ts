@@ -139,6 +139,8 @@ export interface Receipt {
      * "sent": checksums were sent, the server did not say that it looked; "size": none was sent.
      */
     verified: 'object' | 'parts' | 'sent' | 'size';
+    /** what the server does not know and the upload had to do without: codes of its warnings */
+    serverLacks?: string[];
     /** requests that had to be sent again */
     retries: number;
 }
