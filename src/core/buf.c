@@ -92,7 +92,10 @@ void ph_buf_cstr(ph_buf *b, const char *s)
 
 void ph_buf_char(ph_buf *b, char c)
 {
-    ph_buf_add(b, &c, 1);
+    if (b->err == PH_OK && b->len < b->cap)
+        b->ptr[b->len++] = c; /* most texts are made so: copying one byte is slow in WebAssembly */
+    else
+        ph_buf_add(b, &c, 1);
 }
 
 void ph_buf_u64(ph_buf *b, uint64_t n)

@@ -18,8 +18,8 @@ void ph_enc_hex(ph_buf *b, const void *data, size_t len)
 {
     const uint8_t *p = data;
     for (size_t i = 0; i < len; i++) {
-        const char pair[2] = {"0123456789abcdef"[p[i] >> 4], "0123456789abcdef"[p[i] & 15]};
-        ph_buf_add(b, pair, 2);
+        ph_buf_char(b, "0123456789abcdef"[p[i] >> 4]);
+        ph_buf_char(b, "0123456789abcdef"[p[i] & 15]);
     }
 }
 
@@ -95,19 +95,23 @@ void ph_enc_xml(ph_buf *b, ph_str s)
 
 void ph_enc_json(ph_buf *b, ph_str s)
 {
+    size_t from = 0; /* what lies before went out */
     ph_buf_char(b, '"');
     for (size_t i = 0; i < s.len; i++) {
         unsigned byte = (unsigned char)s.ptr[i];
-        if (byte == '"' || byte == '\\') {
-            ph_buf_char(b, '\\');
-            ph_buf_char(b, (char)byte);
-        } else if (byte < 0x20) {
+        if (byte >= 0x20 && byte != '"' && byte != '\\')
+            continue;
+        ph_buf_add(b, s.ptr + from, i - from);
+        from = i + 1;
+        if (byte < 0x20) {
             ph_buf_cstr(b, "\\u00");
             ph_enc_hex(b, &s.ptr[i], 1);
         } else {
+            ph_buf_char(b, '\\');
             ph_buf_char(b, (char)byte);
         }
     }
+    ph_buf_str(b, ph_str_skip(s, from));
     ph_buf_char(b, '"');
 }
 

@@ -149,10 +149,10 @@ bool ph_str_is_utf8(ph_str s)
 
 void ph_wipe(void *data, size_t len)
 {
-    /* The compiler must not assume that it knows what a volatile pointer points to. */
-    static void *(*const volatile set)(void *, int, size_t) = memset;
     if (len > 0)
-        set(data, 0, len);
+        memset(data, 0, len);
+    /* The compiler must not assume that nobody looks at it any more. */
+    __asm__ volatile("" : : "r"(data) : "memory");
 }
 
 void ph_text_copy(char *place, size_t size, ph_str s)
