@@ -91,6 +91,18 @@ static void drop(world *w, uint32_t id)
         *j = w->live[--w->live_count];
 }
 
+/* Whatever S3 is told, a host that is killed now can go on from. */
+static void check_saved(const world *w, const job *j)
+{
+    bool creates = strcmp(j->operation, "CreateMultipartUpload") == 0;
+    if (!w->options.keep || (!creates && strcmp(j->operation, "UploadPart") != 0))
+        return;
+    ph_snapshot s;
+    MUST(ph_snapshot_read((ph_str){w->saved, w->saved_len}, &s) == PH_OK);
+    MUST(creates || s.upload_id.len);
+    ph_snapshot_clear(&s);
+}
+
 static void remember(world *w, const ph_action *a)
 {
     MUST(a->id > w->last_id && w->live_count < MAX_LIVE);
@@ -100,6 +112,7 @@ static void remember(world *w, const ph_action *a)
     if (a->kind == PH_ACTION_REQUEST) {
         snprintf(j->operation, sizeof j->operation, "%s", a->u.request.operation);
         j->part_number = a->u.request.part_number;
+        check_saved(w, j);
         MUST(a->u.request.url.len && a->u.request.header_count <= 64);
         MUST(!a->u.request.from_file ||
              a->u.request.offset + a->u.request.length <= w->options.size);
