@@ -24,10 +24,11 @@ bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy 
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
 # Small where bytes of the file do not pass, fast where they do.
-wasm = $(optimise) -msimd128 -mbulk-memory
+wasm = $(scalar) -msimd128
+scalar = $(optimise) -mbulk-memory
 optimise := -Oz -flto
-$B/wasm/core/crc.o $B/wasm/core/lanes.o: optimise := -O3
-$B/wasm/bearssl/%: optimise := -O3
+$B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O3
+$B/wasm/bearssl/% $B/scalar/bearssl/%: optimise := -O3
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
 
 core := $(sort $(wildcard src/core/*.c))
@@ -43,7 +44,7 @@ sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 
 api_libs := libmicrohttpd gnutls libcurl jose jansson libcrypto
 programs := $(if $(cli),$B/parthaul) $(if $(api),$B/parthaul-api)
-module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm)
+module := $(if $(wildcard wasm/exports.c),web/dist/parthaul.wasm web/dist/parthaul-scalar.wasm)
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -108,7 +109,7 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint ceph pack
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/tests $B/demo $B/parthaul $B/parthaul-api \
+	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
 .PHONY: bench
@@ -177,6 +178,7 @@ $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=addr
 $(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
 	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
 $(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
+$(eval $(call library,scalar,$(EMCC),emar,$$(scalar),$$(scalar),wasm))
 
 # ---- The programs ----------------------------------------------------------------------------------
 
@@ -205,17 +207,22 @@ $B/native/api/info.o $B/asan/api/info.o $B/fuzz/api/info.o: $B/gen/openapi.inc
 
 # ---- The web files ---------------------------------------------------------------------------------
 
-# One name a line in exports.txt; the linker knows them with an underscore.
-link_wasm = $(EMCC) $(strict) $(include) $(wasm) $< $B/wasm/libparthaul.a -o $@ \
+# One name a line in exports.txt; the linker knows them with an underscore. $1: flags of the build.
+link_wasm = $(EMCC) $(strict) $(include) $1 $< $(filter %.a,$^) -o $@ \
 	-sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 \
 	-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,)
 
 web/dist/parthaul.wasm: wasm/exports.c wasm/exports.txt $B/wasm/libparthaul.a
 	$(call show,EMCC)
-	$Q mkdir -p $(@D) && $(link_wasm) -MMD -MP -MT $@ -MF $B/wasm/exports.d
+	$Q mkdir -p $(@D) && $(call link_wasm,$(wasm)) -MMD -MP -MT $@ -MF $B/wasm/exports.d
 
-$B/wasm/named.wasm: wasm/exports.c web/dist/parthaul.wasm
-	$Q $(link_wasm) --profiling-funcs
+# For browsers and processors without SIMD; web/src/engine.js chooses.
+web/dist/parthaul-scalar.wasm: wasm/exports.c wasm/exports.txt $B/scalar/libparthaul.a
+	$(call show,EMCC)
+	$Q mkdir -p $(@D) && $(call link_wasm,$(scalar)) -MMD -MP -MT $@ -MF $B/scalar/exports.d
+
+$B/wasm/named.wasm: wasm/exports.c web/dist/parthaul.wasm $B/wasm/libparthaul.a
+	$Q $(call link_wasm,$(wasm)) --profiling-funcs
 
 # Only what the JSDoc says is written: the modules themselves are copied as they are.
 web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.types.json | $D/node.ok

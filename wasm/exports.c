@@ -15,7 +15,8 @@
 #include "core/request.h"
 #include "core/str.h"
 
-#define STAGE_SIZE (256u << 10)
+#define STAGE_SIZE (512u << 10)
+#define FEED_MAX 16u /* digests that are fed at once */
 #define OUT_MAX (16u << 20)
 #define MAX_HEADERS 64
 #define MAX_METADATA 24
@@ -35,6 +36,7 @@ typedef struct job {
 } job;
 
 static _Alignas(64) unsigned char stage[STAGE_SIZE];
+static digests *fed[FEED_MAX];
 static ph_buf out_text;
 
 static const char *const states[] = {"new",        "creating", "sending",  "listing", "verifying",
@@ -77,6 +79,11 @@ void *ph_stage(void)
 size_t ph_stage_size(void)
 {
     return sizeof stage;
+}
+
+digests **ph_fed(void)
+{
+    return fed;
 }
 
 const char *ph_out(void)
@@ -144,6 +151,7 @@ int ph_tables(void)
         ph_json_open(b, NULL);
         ph_json_add_cstr(b, "name", ph_alg_name((ph_alg)alg));
         ph_json_add_int(b, "number", alg);
+        ph_json_add_bool(b, "lanes", alg >= PH_ALG_SHA256);
         ph_json_close(b);
     }
     ph_json_close_array(b);
@@ -537,13 +545,20 @@ intptr_t ph_hash_open(int first, int second)
     return (intptr_t)d;
 }
 
-int ph_hash_feed(digests *d, size_t len)
+int ph_hash_feed(size_t count, size_t len)
 {
-    if (len > sizeof stage)
+    ph_hash *hash[2 * FEED_MAX];
+    const void *from[2 * FEED_MAX];
+    size_t n = 0;
+    if (count > FEED_MAX || (count > 0 && len > sizeof stage / count))
         return PH_ERR_BAD_ARG;
-    for (int i = 0; i < 2; i++)
-        if (d->hash[i].alg != PH_ALG_NONE)
-            ph_hash_update(&d->hash[i], stage, len);
+    for (size_t i = 0; i < count; i++)
+        for (int k = 0; k < 2; k++) {
+            hash[n] = &fed[i]->hash[k];
+            from[n] = stage + i * len;
+            n += hash[n]->alg != PH_ALG_NONE;
+        }
+    ph_hash_update_all(hash, from, n, len);
     return PH_OK;
 }
 

@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "snapshot.h"
+#include "lanes.h"
 #include "str.h"
 
 #define DEFAULT_CONCURRENCY 4u
 #define DEFAULT_TRIES 8u
-#define HASHES_AT_ONCE 2u
 
 #define SECOND 1000u
 
@@ -906,6 +906,30 @@ static ph_slot *lowest(ph_upload *u, ph_part_state state)
     return found;
 }
 
+/* How many digests are asked for at the same time: as many as cost little more than one. */
+static uint32_t hashes_at_once(const ph_upload *u)
+{
+    ph_alg alg = u->options.alg;
+    bool lanes = alg == PH_ALG_SHA256 || alg == PH_ALG_SHA1 || alg == PH_ALG_MD5;
+    return lanes || ph_upload_signs_payload(u) ? PH_LANES : 2;
+}
+
+/* Parts that are hashed before a connection is free for them: with lanes, while others fill them. */
+static uint32_t hash_ahead(const ph_upload *u)
+{
+    return hashes_at_once(u) == PH_LANES ? 2 * PH_LANES : 2;
+}
+
+/* Lanes are filled first, unless a connection would wait for it or no more parts come. */
+static bool may_hash(const ph_upload *u)
+{
+    uint32_t todo = count_slots(u, PH_PART_TODO), hashing = count_slots(u, PH_PART_HASHING);
+    uint32_t most = hashes_at_once(u);
+    return hashing < most &&
+           (most < PH_LANES || todo + hashing >= most || count_slots(u, PH_PART_READY) == 0 ||
+            u->next_part > u->ledger.plan.part_count);
+}
+
 static bool is_due(const ph_upload *u, uint32_t part_number)
 {
     const ph_part *p = &u->ledger.parts[part_number - 1];
@@ -918,7 +942,7 @@ static bool open_slot(ph_upload *u)
 {
     while (u->next_part <= u->ledger.plan.part_count && !is_due(u, u->next_part))
         u->next_part++;
-    if (u->next_part > u->ledger.plan.part_count || used_slots(u) >= limit_now(u) + PH_HASH_AHEAD)
+    if (u->next_part > u->ledger.plan.part_count || used_slots(u) >= limit_now(u) + hash_ahead(u))
         return false;
     ph_slot *slot = NULL;
     for (size_t i = 0; !slot && i < PH_SLOTS; i++)
@@ -961,7 +985,7 @@ static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *give
     if (slot && may_send && !u->offline && !u->creds_refused && free && may_try(u, now_ms))
         return give_part(u, now_ms, slot, out);
     slot = lowest(u, PH_PART_TODO);
-    if (slot && count_slots(u, PH_PART_HASHING) < HASHES_AT_ONCE) {
+    if (slot && may_hash(u)) {
         give_part_hash(u, slot, out);
         return PH_OK;
     }

@@ -12,7 +12,7 @@
 #include "retry.h"
 
 #define PH_CONCURRENCY_MAX 32u
-#define PH_HASH_AHEAD 2u /* parts that are hashed before a connection is free for them */
+#define PH_HASH_AHEAD 16u /* at most: parts hashed before a connection is free for them */
 #define PH_SLOTS (PH_CONCURRENCY_MAX + PH_HASH_AHEAD)
 #define PH_QUEUE 256u /* notices and cancellations that wait to be given out */
 

@@ -31,7 +31,7 @@ function table([high, low]) {
 const tables = Object.fromEntries(Object.entries(POLYNOMIALS).map(([alg, p]) => [alg, table(p)]));
 
 /** A running digest with node:crypto's update() and digest(). */
-function hasher(alg) {
+export function hasher(alg) {
     if (!tables[alg]) return createHash(alg);
     const { highs, lows, wide } = tables[alg];
     let [h, l] = [-1, -1];

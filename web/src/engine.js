@@ -60,6 +60,17 @@ async function compile(source) {
         : WebAssembly.compile(await response.arrayBuffer());
 }
 
+/** A module with one instruction of SIMD: a function that gives a vector of zeros. */
+const SIMD = [
+    [0, 97, 115, 109, 1, 0, 0, 0], // a module of version 1
+    [1, 5, 1, 96, 0, 1, 123], // one type: () -> v128
+    [3, 2, 1, 0], // one function of that type
+    [10, 8, 1, 6, 0, 65, 0, 253, 15, 11], // its code: i32.const 0, i8x16.splat, end
+];
+
+/** Whether parthaul.wasm runs here; where it does not, parthaul-scalar.wasm does. */
+export const hasSimd = () => WebAssembly.validate(new Uint8Array(SIMD.flat()));
+
 /**
  * Load the engine.
  * @param {string | URL | BufferSource | WebAssembly.Module} source where the .wasm is, or its bytes
@@ -72,6 +83,9 @@ export async function loadEngine(source) {
     return new Engine(exports);
 }
 
+/** Rows of the staging buffer, as wasm/README.md has it. */
+const MAX_ROWS = 16;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -81,6 +95,7 @@ export class Engine {
     #wasm;
     #stage;
     #stageSize;
+    #fed;
     /** @type {Map<number, {name: string, text: string}>} */
     #errors = new Map();
     /** @type {Tables} */
@@ -91,6 +106,7 @@ export class Engine {
         this.#wasm = exports;
         this.#stage = this.#wasm.ph_stage() >>> 0;
         this.#stageSize = this.#wasm.ph_stage_size();
+        this.#fed = this.#wasm.ph_fed() >>> 0;
         this.tables = this.#take(this.#wasm.ph_tables());
         for (const error of this.tables.errors) this.#errors.set(error.number, error);
     }
@@ -151,11 +167,43 @@ export class Engine {
 
     /** @param {number} hash @param {Uint8Array} bytes any number of them */
     hashFeed(hash, bytes) {
-        for (let at = 0; at < bytes.length; at += this.#stageSize) {
-            const piece = bytes.subarray(at, at + this.#stageSize);
-            this.#bytes().set(piece, this.#stage);
-            this.#check(this.#wasm.ph_hash_feed(hash, piece.length));
+        this.hashFeedAll([{ hash, bytes }]);
+    }
+
+    /**
+     * Go on with several digests together, which with SHA and MD5 costs little more than with one.
+     * @param {{hash: number, bytes: Uint8Array}[]} all no digest twice
+     */
+    hashFeedAll(all) {
+        for (let first = MAX_ROWS; first < all.length; first += MAX_ROWS) {
+            this.hashFeedAll(all.slice(first, first + MAX_ROWS));
         }
+        for (let at = 0; ; ) {
+            const rows = all.slice(0, MAX_ROWS).filter(({ bytes }) => bytes.length > at);
+            if (!rows.length) return;
+            const room = Math.floor(this.#stageSize / rows.length / 64) * 64;
+            const length = Math.min(room, ...rows.map(({ bytes }) => bytes.length - at));
+            const memory = this.#bytes();
+            const list = new Uint32Array(memory.buffer, this.#fed, rows.length);
+            rows.forEach(({ hash, bytes }, i) => {
+                list[i] = hash;
+                memory.set(bytes.subarray(at, at + length), this.#stage + i * length);
+            });
+            this.#check(this.#wasm.ph_hash_feed(rows.length, length));
+            at += length;
+        }
+    }
+
+    /**
+     * Digest something: a kernel's first calls are slow, until the browser has compiled it well.
+     * @param {number} algorithm
+     */
+    warmUp(algorithm) {
+        const rows = this.tables.algorithms.find(({ number }) => number === algorithm)?.lanes ? 8 : 1;
+        const bytes = new Uint8Array(65536 / rows);
+        const all = Array.from({ length: rows }, () => ({ hash: this.hashOpen(algorithm, 0), bytes }));
+        for (let i = 0; i < 4; i++) this.hashFeedAll(all);
+        for (const { hash } of all) this.hashClose(hash);
     }
 
     /** @param {number} hash @returns {string[]} the digests in base64 */

@@ -287,12 +287,13 @@ export class Parthaul {
             ? new Worker(/** @type {string} */ (workerUrl), { type: 'module' })
             : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
         const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
-        const wasmUrl = new URL(wasm, document.baseURI).href;
+        const scalar = this.#options.scalarUrl ?? new URL('./parthaul-scalar.wasm', import.meta.url);
+        const [wasmUrl, scalarUrl] = [wasm, scalar].map((url) => new URL(url, document.baseURI).href);
         worker.onmessage = ({ data }) => this.#listen(data);
         worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
         const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
-        this.#post({ kind: 'start', config: { wasmUrl, api: base, connections, transport } });
+        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: base, connections, transport } });
         this.#network();
     }
 

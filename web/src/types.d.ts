@@ -82,6 +82,8 @@ export interface ParthaulOptions extends UploadOptions {
     workerUrl?: string | URL | { toString(): string };
     /** where parthaul.wasm is, if not beside parthaul.js */
     wasmUrl?: string | URL;
+    /** the same of parthaul-scalar.wasm, for browsers and processors without WebAssembly's SIMD */
+    scalarUrl?: string | URL;
 }
 
 /** Why credentials are asked for, and what a giver may want to know. */
@@ -167,7 +169,8 @@ export interface Tables {
     errors: { name: string; number: number; text: string; retry: string }[];
     states: string[];
     partStates: string[];
-    algorithms: { name: string; number: number }[];
+    /** `lanes`: several digests at once cost little more than one. */
+    algorithms: { name: string; number: number; lanes: boolean }[];
     limits: Record<string, number>;
 }
 
@@ -249,6 +252,7 @@ export interface EngineProgress {
 
 export interface Config {
     wasmUrl: string;
+    scalarUrl: string;
     api?: string;
     connections: number;
     transport: 'fetch' | 'xhr';

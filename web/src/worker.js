@@ -8,7 +8,7 @@
  * connections and take turns in using them. Credentials are in this worker's memory only.
  */
 
-import { EngineError, loadEngine } from './engine.js';
+import { EngineError, hasSimd, loadEngine } from './engine.js';
 import { viaFetch, viaXhr } from './transport.js';
 
 /** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Notice, OpenMessage, ToWorker,
@@ -30,8 +30,11 @@ import { viaFetch, viaXhr } from './transport.js';
 
 /** Bytes of a file to read at a time: a read costs more than a millisecond, whatever its size. */
 const READ = 4 << 20;
-/** Hashes at a time: while one reads, the other digests. Each has one read of memory. */
-const READERS = 2;
+/** Where digests go side by side, each with the next piece under way. */
+const READ_OF_MANY = 2 << 20;
+/** Room for hashes at a time. One by one, two: while one reads, the other digests. */
+const ROOM = 8;
+const ROOM_ALONE = 4;
 const UPDATE_MS = 100;
 const API_LIMIT_MS = 30_000;
 
@@ -154,7 +157,10 @@ function advance(job) {
                     job.active.delete(action.id);
                     break;
                 case 'hash':
-                    readers.push(() => hash(job, action));
+                    readers.push({
+                        room: hasLanes(action.hash.algorithms) ? 1 : ROOM_ALONE,
+                        run: () => hash(job, action),
+                    });
                     job.active.set(action.id, new AbortController());
                     read();
                     break;
@@ -280,41 +286,97 @@ const whyUnreadable = (job) => (job.read ? 'FILE_CHANGED' : 'FILE_UNREADABLE');
 const { port1: nowhere, port2 } = new MessageChannel();
 port2.close();
 
-/** Hashes to do, in order. @type {(() => Promise<void>)[]} */
+/** Hashes to do, in order, and how much of the room for reads each takes.
+ * @type {{room: number, run: () => Promise<void>}[]} */
 const readers = [];
-let reading = 0;
+let room = ROOM;
 
-async function read() {
-    if (reading === READERS) return;
-    reading++;
-    for (let next = readers.shift(); next; next = readers.shift()) await next();
-    reading--;
+function read() {
+    for (let next = readers[0]; next && next.room <= room; next = readers[0]) {
+        readers.shift();
+        const taken = next.room;
+        room -= taken;
+        next.run().finally(() => {
+            room += taken;
+            read();
+        });
+    }
+}
+
+/** Pieces that were read, and wait for those of the other digests that cost little more together.
+ * @type {{hash: number, bytes: Uint8Array, done: () => void}[]} */
+let pieces = [];
+let together = 0; // such digests that are open
+
+function digestPieces() {
+    if (!pieces.length || pieces.length < together) return;
+    const all = pieces;
+    pieces = [];
+    engine.hashFeedAll(all);
+    for (const { done } of all) done();
+}
+
+/** Algorithms whose kernels are warm. @type {Set<number>} */
+const warm = new Set();
+
+/** @param {number[]} algorithms @returns {boolean} whether several digests go side by side */
+function hasLanes(algorithms) {
+    return engine.tables.algorithms.some(({ number, lanes }) => lanes && algorithms.includes(number));
 }
 
 /** @param {Job} job @param {ActionOf<"hash">} action */
 async function hash(job, { id, hash: { offset, length, algorithms } }) {
     const signal = job.active.get(id)?.signal;
     if (!signal || signal.aborted) return; // it was cancelled before it began
+    for (const algorithm of algorithms.filter((one) => one && !warm.has(one))) {
+        warm.add(algorithm);
+        engine.warmUp(algorithm);
+    }
     const handle = engine.hashOpen(...algorithms);
+    const lanes = hasLanes(algorithms);
+    const last = offset + length;
+    /** @param {number} at */
+    const readAt = async (at) => {
+        const end = Math.min(at + (lanes ? READ_OF_MANY : READ), last);
+        // A file that was deleted says that it is empty; only reading it all says that it is gone.
+        const buffer = await (job.file.size ? job.file.slice(at, end) : job.file).arrayBuffer();
+        // Some browsers give fewer bytes of a file that shrank, and no error.
+        return { buffer, end, short: buffer.byteLength !== end - at };
+    };
     /** @type {string | undefined} */
     let broken;
-    let at = offset;
-    do {
-        const end = Math.min(at + READ, offset + length);
+    /** @type {ReturnType<typeof readAt> | undefined} */
+    let next = readAt(offset);
+    if (lanes) together++;
+    while (next && !broken && !signal.aborted) {
         try {
-            // A file that was deleted says that it is empty; only reading it all says that it is gone.
-            const buffer = await (job.file.size ? job.file.slice(at, end) : job.file).arrayBuffer();
+            const { buffer, end, short } = await next;
+            const bytes = new Uint8Array(buffer);
             job.read = true;
-            // Some browsers give fewer bytes of a file that shrank, and no error.
-            if (buffer.byteLength !== end - at) broken = 'FILE_CHANGED';
-            else engine.hashFeed(handle, new Uint8Array(buffer));
+            next = undefined;
+            if (short) {
+                broken = 'FILE_CHANGED';
+            } else if (lanes) {
+                if (end < last) next = readAt(end); // it is read while the others' pieces come
+                next?.catch(() => {}); // awaited in the next round, if there is one
+                await new Promise((/** @type {(nothing?: any) => void} */ done) => {
+                    pieces.push({ hash: handle, bytes, done });
+                    digestPieces();
+                });
+            } else {
+                engine.hashFeed(handle, bytes);
+                if (end < last) next = readAt(end);
+            }
             nowhere.postMessage(buffer, [buffer]);
         } catch (error) {
             if (error instanceof EngineError) throw error;
             broken = whyUnreadable(job);
         }
-        at = end;
-    } while (at < offset + length && !broken && !signal.aborted);
+    }
+    if (lanes) {
+        together--;
+        digestPieces();
+    }
     const digests = engine.hashClose(handle);
     job.active.delete(id);
     if (signal.aborted) return;
@@ -454,7 +516,7 @@ let early = [];
 async function start(given) {
     config = given;
     try {
-        engine = await loadEngine(config.wasmUrl);
+        engine = await loadEngine(hasSimd() ? config.wasmUrl : config.scalarUrl);
     } catch (error) {
         post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}` });
         return;
