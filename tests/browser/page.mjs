@@ -455,6 +455,34 @@ test('the module works without the page, by fetch, with other parts and own cred
     await page.close();
 });
 
+test('digests that go side by side, and the engine without SIMD, are what S3 computes', async () => {
+    const page = await openModule();
+    const path = makeFile('lanes.bin', 52 * MiB + 5);
+    const token = mint(demo, { sub: user('lena') });
+    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+    await page.choose('#own', path);
+    const receipts = await page.evaluate(async (granted) => {
+        const [file] = document.querySelector('#own').files;
+        const receipts = [];
+        for (const wasmUrl of ['/parthaul/parthaul.wasm', '/parthaul/parthaul-scalar.wasm']) {
+            const parthaul = new Parthaul({ getCredentials: () => granted, workerUrl, wasmUrl });
+            const uploads = ['CRC64NVME', 'SHA256', 'SHA1', 'MD5'].map((checksum) => {
+                const key = `${granted.prefix}${checksum}${receipts.length}`;
+                return parthaul.upload(file, { key, checksum, partSize: 5 << 20 });
+            });
+            receipts.push(...(await Promise.all(uploads.map(({ done }) => done))));
+            await parthaul.close();
+        }
+        return receipts;
+    }, await answer.json());
+    assert.equal(receipts.length, 8);
+    for (const [i, { key, checksum, algorithm }] of receipts.entries()) {
+        assert.equal(checksum, receipts[i % 4].checksum, algorithm); // both builds say the same
+        assert.ok((await reader.ask({ do: 'compare', key, file: path })).equal, algorithm);
+    }
+    await page.close();
+});
+
 test("the README's example works as it stands", async () => {
     const [, example] = readFileSync(`${root}README.md`, 'utf8').match(/```js\n(import [^]*?)```/);
     const page = await openPage();
