@@ -27,6 +27,7 @@ sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-p
 wasm = $(scalar) -msimd128
 scalar = $(optimise) -mbulk-memory
 optimise := -Oz -flto
+$B/native/core/crc.o $B/native/core/lanes.o: CFLAGS += -O3
 $B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O3
 $B/wasm/bearssl/% $B/scalar/bearssl/%: optimise := -O3
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
@@ -112,7 +113,7 @@ clean: ## removes what was built
 	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
-.PHONY: bench
+.PHONY: bench bench-kernels
 bench: ## uploaders side by side, into build/bench/report.md (RUNS=5 SIZES=256,2048 CASES= WHO=)
 	@tests/setup/deps.sh build wasm node server browser bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all $B/bench/sink
@@ -121,6 +122,21 @@ bench: ## uploaders side by side, into build/bench/report.md (RUNS=5 SIZES=256,2
 $B/bench/sink: tests/bench/sink.c
 	$(call show,LD)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(CFLAGS) $< -o $@
+
+bench-kernels: $B/bench/kernels-native $B/bench/sum.wasm $(module) $D/bench-kernels.ok ## the kernels beside others, into build/bench/kernels.md
+	@tests/setup/deps.sh browser
+	@node tests/bench/kernels.mjs
+
+$B/bench/kernels-native: tests/bench/kernels/native.c $B/native/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) $(CFLAGS) $^ -o $@
+
+$B/bench/sum.wasm: tests/bench/kernels/sum.c | $D/wasm.ok
+	$(call show,EMCC)
+	$Q mkdir -p $(@D) && $(EMCC) $(strict) -O3 -msimd128 $< -o $@ -sSTANDALONE_WASM --no-entry
+
+$D/bench-kernels.ok: tests/bench/kernels/package-lock.json | $D/node.ok
+	$Q npm --prefix $(<D) ci --no-audit --no-fund --silent && touch $@
 
 bench-api: $B/parthaul-api ## what one processor of the API answers, into build/bench/api.md
 	@tests/setup/deps.sh server bench
@@ -173,7 +189,7 @@ $B/$1/cjson.o: $7 | $D/build.ok $D/$6.ok
 	$$(call show,CC)
 	$$Q mkdir -p $$(@D) && $2 $5 -Dstrtod=ph_json_number -c $D/cjson/cJSON.c -o $$@
 endef
-$(eval $(call library,native,$(CC),$(AR),$(CFLAGS),$(CFLAGS),build,$B/compiler))
+$(eval $(call library,native,$(CC),$(AR),$$(CFLAGS),$(CFLAGS),build,$B/compiler))
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build,$B/compiler))
 $(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
 	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
