@@ -88,9 +88,11 @@ ph_str cli_region(void);
 bool cli_creds(ph_creds *out);
 #define CLI_NO_CREDS "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
 
-/* The clock on the wall, and one that nobody sets, in milliseconds. */
+/* The clock on the wall, and one that nobody sets, in milliseconds; and how long the machine has
+ * slept since it was started. */
 uint64_t cli_wall_ms(void);
 uint64_t cli_running_ms(void);
+uint64_t cli_asleep_ms(void);
 
 /* Write to stdout; the end of the program tells whether it got there. */
 void cli_print(ph_str text);

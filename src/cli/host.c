@@ -7,6 +7,7 @@
 
 #include "host.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 
 #define TURN_MS 200 /* the longest wait: a clock of the progress line and of quiet requests */
 #define ASK_MS 30000u
+#define SLEPT_MS 3000    /* less is the two clocks being read one after the other */
+#define FROZEN_MS 30000u /* a turn takes a fraction of a second */
 #define MAX_DOCUMENT (64u << 10)
 
 typedef struct host {
@@ -30,7 +33,11 @@ typedef struct host {
     uint64_t begun_run; /* ... this clock, which nobody sets, said this */
     uint32_t ask_id;    /* of the credentials that the API is asked for; 0: none */
     int refusal;        /* what S3 last said against the credentials */
+    bool kept;          /* there is a snapshot */
+    bool warned;        /* that there is none */
     bool aborted;
+    uint64_t asleep_ms; /* how long the machine has slept, ever */
+    uint64_t turn_ms;   /* when the loop was last here */
 } host;
 
 /* ---- Time and signals ------------------------------------------------------------------------ */
@@ -39,6 +46,21 @@ typedef struct host {
 static uint64_t now_ms(const host *h)
 {
     return h->begun_ms + (cli_running_ms() - h->begun_run);
+}
+
+/*
+ * The machine slept, or this process was stopped: what is under way may be dead, though nobody has
+ * said so yet.
+ */
+static bool woke(host *h)
+{
+    uint64_t now = cli_running_ms(), asleep = cli_asleep_ms();
+    uint32_t limit = h->options->timeout_ms;
+    uint64_t frozen = limit && limit < FROZEN_MS ? limit : FROZEN_MS;
+    bool gap = asleep > h->asleep_ms + SLEPT_MS || now > h->turn_ms + frozen;
+    h->asleep_ms = asleep;
+    h->turn_ms = now;
+    return gap;
 }
 
 /* The one variable outside of functions: a handler has nothing else. */
@@ -50,7 +72,13 @@ static void on_signal(int number)
         signal(number, SIG_DFL);
         raise(number);
     }
-    stopped = 1;
+    stopped = number;
+}
+
+/* see host.h */
+int host_signal(void)
+{
+    return stopped;
 }
 
 /* No SA_RESTART: a signal ends the wait, and if it comes just before, the wait is short. */
@@ -95,6 +123,39 @@ static int ask(host *h, uint32_t id)
     return transfers_start(h->transfers, id, &request, now_ms(h));
 }
 
+/*
+ * A disk that is full does not end an upload: it only cannot go on after it was stopped. What was
+ * kept before is as it was, and as good: the engine compares it with what S3 has.
+ */
+static void save(host *h, ph_str snapshot)
+{
+    const kept *k = h->options->kept;
+    if (!k)
+        return;
+    if (kept_write(k, snapshot) == PH_OK) {
+        h->kept = true;
+        return;
+    }
+    int why = errno;
+    if (!h->warned && !h->options->quiet) {
+        report_clear(&h->report);
+        cli_say("warning: %s: %s; if it is stopped, the upload may have to begin anew", k->where,
+                strerror(why));
+    }
+    h->warned = true;
+}
+
+static void forget(host *h)
+{
+    const kept *k = h->options->kept;
+    if (k && kept_remove(k) != PH_OK && !h->options->quiet) {
+        int why = errno;
+        report_clear(&h->report);
+        cli_say("warning: %s cannot be removed: %s", k->where, strerror(why));
+    }
+    h->kept = false;
+}
+
 static void notice(host *h, const ph_notice *n)
 {
     if (n->kind == PH_NOTICE_RETRY &&
@@ -125,8 +186,8 @@ static int act(host *h, ph_action *last)
         case PH_ACTION_HASH: err = hasher_start(h->hasher, last->id, &last->u.hash); break;
         case PH_ACTION_CREDENTIALS: err = ask(h, last->id); break;
         case PH_ACTION_NOTICE: notice(h, &last->u.notice); break;
-        case PH_ACTION_SAVE: /* nothing is kept yet */
-        case PH_ACTION_FORGET: break;
+        case PH_ACTION_SAVE: save(h, last->u.snapshot); break;
+        case PH_ACTION_FORGET: forget(h); break;
         case PH_ACTION_WAIT:
         case PH_ACTION_DONE:
         case PH_ACTION_FAILED: return PH_OK;
@@ -167,11 +228,13 @@ static int tell_answer(host *h, const ph_event *e)
 static int collect(host *h)
 {
     ph_event event;
-    int err = PH_OK;
+    int err = woke(h) ? tell(h, &(ph_event){.kind = PH_EVENT_WOKE}) : PH_OK;
     while (err == PH_OK && transfers_take(h->transfers, now_ms(h), &event))
         err = event.id == h->ask_id ? tell_answer(h, &event) : tell(h, &event);
     while (err == PH_OK && hasher_take(h->hasher, &event))
         err = tell(h, &event);
+    if (err == PH_OK && stopped && h->kept && !h->options->abort)
+        return PH_ERR_STOPPED;
     if (err == PH_OK && stopped && !h->aborted) {
         h->aborted = true;
         err = tell(h, &(ph_event){.kind = PH_EVENT_ABORT});
@@ -212,8 +275,15 @@ static int start(host *h)
     const host_options *o = h->options;
     ph_upload_options upload = *o->upload;
     upload.unattended = true;
+    upload.keep = o->kept != NULL;
+    upload.snapshot = o->snapshot;
+    h->kept = o->snapshot.len > 0;
     upload.seed = h->begun_run << 20 ^ h->begun_ms ^ (uint64_t)getpid();
     int err = ph_upload_new(&upload, now_ms(h), &h->upload);
+    if (err == PH_OK && o->abort) {
+        h->aborted = true;
+        err = tell(h, &(ph_event){.kind = PH_EVENT_ABORT});
+    }
     if (err == PH_OK)
         err = transfers_new(o->file, o->ca_bundle, o->timeout_ms, &h->transfers);
     if (err == PH_OK)
@@ -225,6 +295,8 @@ static int start(host *h)
 int host_run(const host_options *o)
 {
     host h = {.options = o, .begun_ms = cli_wall_ms(), .begun_run = cli_running_ms()};
+    h.turn_ms = h.begun_run;
+    h.asleep_ms = cli_asleep_ms();
     ph_action last;
     report_init(&h.report, o->json, o->quiet, now_ms(&h));
     catch_signals();
@@ -236,6 +308,8 @@ int host_run(const host_options *o)
         code = report_error(&h.report, err, NULL);
     else if (last.kind == PH_ACTION_DONE)
         code = report_receipt(&h.report, &last.u.receipt);
+    else if (o->abort && last.u.failure.err == PH_ERR_ABORTED)
+        code = report_given_up(&h.report);
     else
         code = report_failure(&h.report, &last.u.failure, transfers_reason(h.transfers));
     hasher_free(h.hasher); /* before what it wakes */

@@ -244,6 +244,13 @@ uint64_t cli_running_ms(void)
 #endif
 }
 
+/* see cli.h */
+uint64_t cli_asleep_ms(void)
+{
+    uint64_t awake = read_clock(CLOCK_MONOTONIC), all = cli_running_ms();
+    return all > awake ? all - awake : 0;
+}
+
 /* ---- The program ----------------------------------------------------------------------------- */
 
 static size_t find_command(const char *name)

@@ -7,12 +7,14 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "core/request.h"
+#include "core/snapshot.h"
 #include "core/str.h"
 #include "host.h"
 
@@ -80,6 +82,15 @@ void cli_put_help(void)
         "                      plain HTTP to another machine\n"
         "  --no-overwrite      fail with EXISTS where there is an object of that key\n"
         "\n"
+        "What was begun and not ended (a crash, Ctrl-C, no network for long) can go on: the same\n"
+        "command finds in $XDG_STATE_HOME/parthaul (~/.local/state/parthaul) what it kept, reads "
+        "the\n"
+        "file again, and sends what S3 does not have of it.\n"
+        "\n"
+        "  --resume auto       go on where there is something to go on with; the default\n"
+        "  --resume never      begin anew, give up what was begun, and keep nothing\n"
+        "  --abort             only give up what was begun: S3 forgets the parts it has\n"
+        "\n"
         "What is shown:\n"
         "\n"
         "  --json              the receipt, or the failure, as one JSON object on standard output\n"
@@ -97,8 +108,8 @@ void cli_put_help(void)
     cli_print(
         PH_STR("\n"
                "AWS_CA_BUNDLE names a file of certificates to trust instead of the system's.\n"
-               "SIGINT and SIGTERM abort the upload, so that no parts stay behind; a second\n"
-               "one ends the program at once.\n"
+               "SIGINT and SIGTERM stop the upload, so that it can go on later, or abort it where\n"
+               "it is not kept; a second one ends the program at once.\n"
                "\n"
                "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 5 integrity,\n"
                "1 anything else.\n"));
@@ -116,6 +127,9 @@ typedef struct arguments {
     ph_str api_key;
     uint64_t timeout_s;
     bool patience_given;
+    bool alg_given;
+    bool never;
+    bool abort;
     bool json;
     bool quiet;
     bool help;
@@ -126,6 +140,7 @@ enum { PROPERTY = 1000 };
 #define PATIENCE_MS (600u * 1000)
 
 static const struct option fixed_options[] = {
+    {"abort", no_argument, NULL, 'X'},
     {"accelerate", no_argument, NULL, 'A'},
     {"api", required_argument, NULL, 'a'},
     {"api-key", required_argument, NULL, 'k'},
@@ -142,6 +157,7 @@ static const struct option fixed_options[] = {
     {"path-style", no_argument, NULL, 'P'},
     {"quiet", no_argument, NULL, 'q'},
     {"region", required_argument, NULL, 'r'},
+    {"resume", required_argument, NULL, 'R'},
     {"signed-payload", no_argument, NULL, 'S'},
     {"timeout", required_argument, NULL, 'T'},
     {"token", required_argument, NULL, 't'},
@@ -152,8 +168,10 @@ static const struct option fixed_options[] = {
 
 #define FIXED (sizeof fixed_options / sizeof fixed_options[0])
 
-static bool read_checksum(ph_upload_options *o)
+static bool read_checksum(arguments *a)
 {
+    ph_upload_options *o = &a->upload;
+    a->alg_given = true;
     o->alg = ph_alg_by_name(ph_str_from(optarg));
     return o->alg != PH_ALG_NONE || strcmp(optarg, "none") == 0;
 }
@@ -187,7 +205,7 @@ static bool take_option(int c, arguments *a)
     switch (c) {
     case 'A': o->target.accelerate = true; break;
     case 'a': a->api = ph_str_from(optarg); break;
-    case 'c': return read_checksum(o);
+    case 'c': return read_checksum(a);
     case 'C': return read_type(&o->type);
     case 'n':
         ok = cli_number(1, 32, &number);
@@ -203,6 +221,7 @@ static bool take_option(int c, arguments *a)
     case 'P': o->target.addressing = PH_ADDRESSING_PATH; break;
     case 'q': a->quiet = true; break;
     case 'r': a->region = ph_str_from(optarg); return a->region.len > 0;
+    case 'R': a->never = strcmp(optarg, "never") == 0; return a->never || !strcmp(optarg, "auto");
     case 'S': o->payload = PH_PAYLOAD_SIGNED; break;
     case 'T': return cli_number(1, 86400, &a->timeout_s);
     case 't': a->token = ph_str_from(optarg); break;
@@ -216,6 +235,7 @@ static bool take_option(int c, arguments *a)
         a->patience_given = ok;
         break;
     case 'V': o->target.addressing = PH_ADDRESSING_VIRTUAL; break;
+    case 'X': a->abort = true; break;
     case 'h': a->help = true; break;
     default:
         if (c < PROPERTY)
@@ -327,14 +347,197 @@ static int choose_credentials(const char *command, arguments *a, login *l, ph_bu
     return CLI_DONE;
 }
 
+/* Where the object goes, as text: two uploads of one file to two places are two. */
+static void name_destination(const ph_target *t, ph_buf *b)
+{
+    ph_buf_str(b, t->endpoint);
+    ph_buf_cstr(b, " s3://");
+    ph_buf_str(b, t->bucket);
+    ph_buf_char(b, '/');
+    ph_buf_str(b, t->key);
+}
+
+/* An option that is another than when the upload began, which cannot be changed now; or NULL. */
+static const char *find_change(const arguments *a, const ph_upload_options *was,
+                               char name[MAX_NAME])
+{
+    const ph_upload_options *is = &a->upload;
+    if (is->part_size && is->part_size != was->part_size)
+        return "part-size";
+    if (a->alg_given && is->alg != was->alg)
+        return "checksum";
+    if (is->type != PH_TYPE_NONE && is->type != was->type)
+        return "checksum-type";
+    if (is->object.overwrite != was->object.overwrite)
+        return "no-overwrite";
+    for (unsigned p = 0; p < PH_PROP_COUNT; p++) {
+        name_option((ph_property)p, name);
+        if (!ph_str_equal(is->object.property[p], was->object.property[p]))
+            return name;
+    }
+    bool same = is->object.metadata_count == was->object.metadata_count;
+    for (size_t i = 0; same && i < is->object.metadata_count; i++)
+        same = ph_str_equal(is->object.metadata[i].name, was->object.metadata[i].name) &&
+               ph_str_equal(is->object.metadata[i].value, was->object.metadata[i].value);
+    return same ? NULL : "metadata";
+}
+
+static bool is_same_place(const ph_target *a, const ph_target *b)
+{
+    return ph_str_equal(a->bucket, b->bucket) && ph_str_equal(a->key, b->key);
+}
+
+/* What is kept, if anything is. */
+typedef struct found {
+    int err; /* PH_ERR_NOT_KEPT: nothing; SNAPSHOT_DAMAGED, SNAPSHOT_NEWER: nothing of use */
+    ph_buf text;
+    ph_snapshot snapshot; /* where err is PH_OK */
+} found;
+
+/* A snapshot is not obeyed before it is whole and of this place. Returns an exit code. */
+static int look(const kept *k, const ph_target *place, report *r, found *out)
+{
+    ph_buf_init(&out->text, PH_SNAPSHOT_MAX + 8192);
+    out->err = kept_read(k, &out->text);
+    if (out->err != PH_OK) {
+        char what[640];
+        snprintf(what, sizeof what, "%s: %s", k->where, strerror(errno));
+        ph_buf_clear(&out->text);
+        return report_error(r, out->err, what);
+    }
+    out->err = PH_ERR_NOT_KEPT;
+    if (out->text.len)
+        out->err = ph_snapshot_read(ph_buf_view(&out->text), &out->snapshot);
+    if (out->err == PH_OK && !is_same_place(&out->snapshot.options.target, place)) {
+        ph_snapshot_clear(&out->snapshot);
+        out->err = PH_ERR_SNAPSHOT_DAMAGED;
+    }
+    return CLI_DONE;
+}
+
+static void found_clear(found *f)
+{
+    if (f->err == PH_OK)
+        ph_snapshot_clear(&f->snapshot);
+    ph_buf_clear(&f->text);
+}
+
+/* What is of no use to us stays for whoever can make something of it. */
+static void set_aside(const arguments *a, const kept *k, int err)
+{
+    bool moved = kept_set_aside(k) == PH_OK;
+    if (!a->quiet)
+        cli_say("warning: %s: %s%s; the upload begins anew, and `parthaul uploads` shows what the "
+                "earlier one may have left",
+                k->where, ph_err_text(err), moved ? "; it is renamed to .damaged" : "");
+}
+
+/* The size is the one of then, whatever has become of the file. */
+static int give_up(const arguments *a, const kept *k, const found *f, const host_options *host)
+{
+    ph_upload_options options = a->upload;
+    host_options one = *host;
+    options.size = f->snapshot.options.size;
+    one.upload = &options;
+    one.kept = k;
+    one.snapshot = ph_buf_view(&f->text);
+    one.abort = true;
+    one.json = host->json && a->abort;
+    one.quiet = host->quiet || !a->abort;
+    return host_run(&one);
+}
+
+static int go_on(const arguments *a, const kept *k, const found *f, report *r, host_options *host)
+{
+    char name[MAX_NAME], what[256];
+    const char *change = f->err == PH_OK ? find_change(a, &f->snapshot.options, name) : NULL;
+    if (change) {
+        snprintf(what, sizeof what,
+                 "the upload was begun with another --%s; give the same again, or begin anew with "
+                 "--resume never",
+                 change);
+        return report_error(r, PH_ERR_BAD_ARG, what);
+    }
+    if (f->err == PH_ERR_SNAPSHOT_NEWER)
+        return report_error(
+            r, f->err,
+            "the upload was begun by a newer parthaul: go on with that one, or begin "
+            "anew with --resume never");
+    if (f->err == PH_OK && f->snapshot.options.size != a->upload.size)
+        return report_error(r, PH_ERR_FILE_CHANGED,
+                            "the file has another size than when the upload began; begin anew with "
+                            "--resume never");
+    if (f->err == PH_ERR_SNAPSHOT_DAMAGED)
+        set_aside(a, k, f->err);
+    host->kept = k;
+    if (f->err == PH_OK)
+        host->snapshot = ph_buf_view(&f->text);
+    return host_run(host);
+}
+
+/* Do what was asked for with what is kept. */
+static int run_kept(const arguments *a, report *r, const kept *k, host_options *host)
+{
+    found f;
+    int code = look(k, &a->upload.target, r, &f);
+    if (code != CLI_DONE)
+        return code;
+    if (a->abort && f.err != PH_OK) {
+        bool none = f.err == PH_ERR_NOT_KEPT;
+        code =
+            report_error(r, f.err,
+                         none ? "nothing is kept of an upload of this file to this place" : NULL);
+    } else if (a->abort) {
+        code = give_up(a, k, &f, host);
+    } else if (a->never) {
+        if (f.err == PH_OK)
+            give_up(a, k, &f, host); /* if it cannot be, it was said, and is no reason to stop */
+        else if (f.err != PH_ERR_NOT_KEPT)
+            set_aside(a, k, f.err);
+        code = host_signal() ? CLI_OTHER : host_run(host);
+    } else {
+        code = go_on(a, k, &f, r, host);
+    }
+    found_clear(&f);
+    return code;
+}
+
+static int run(const arguments *a, const char *path, report *r, host_options *host)
+{
+    ph_buf destination;
+    kept k;
+    char what[640];
+    ph_buf_init(&destination, 64u << 10);
+    name_destination(&a->upload.target, &destination);
+    int err = kept_open(path, ph_buf_view(&destination), &k);
+    int why = errno;
+    ph_buf_clear(&destination);
+    const char *reason = why ? strerror(why) : "neither XDG_STATE_HOME nor HOME is set";
+    if (err == PH_ERR_IN_USE)
+        return report_error(r, err, "another process is at the upload of this file to this place");
+    if (err == PH_OK) {
+        int code = run_kept(a, r, &k, host);
+        kept_close(&k);
+        return code;
+    }
+    snprintf(what, sizeof what, "%s%s%s", k.where, k.where[0] ? ": " : "", reason);
+    if (a->abort)
+        return report_error(r, err, what);
+    if (!a->never && !a->quiet)
+        cli_say("warning: nothing can be kept of this upload, so it cannot go on if it is stopped "
+                "(%s)",
+                what);
+    return host_run(host);
+}
+
 static int upload(const char *command, arguments *a, const char *path)
 {
     report r;
-    source file;
+    source file = {.fd = -1};
     login l;
     ph_buf document;
     report_init(&r, a->json, a->quiet, 0);
-    int code = open_file(command, path, &r, &file);
+    int code = a->abort ? CLI_DONE : open_file(command, path, &r, &file);
     if (code != CLI_DONE)
         return code;
     a->upload.size = file.size;
@@ -349,12 +552,22 @@ static int upload(const char *command, arguments *a, const char *path)
                              .timeout_ms = (uint32_t)a->timeout_s * 1000,
                              .json = a->json,
                              .quiet = a->quiet};
-        code = host_run(&host);
+        code = run(a, path, &r, &host);
     }
     login_clear(&l);
     ph_buf_clear(&document); /* wipes it */
     source_close(&file);
     return code;
+}
+
+/* So that whoever runs this in a loop sees that it was interrupted, not that one file failed. */
+static void end_by_signal(int number)
+{
+    if (!number)
+        return;
+    fflush(stdout);
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 /* see cli.h */
@@ -380,5 +593,6 @@ int cli_put(int argc, char **argv)
     if (code == CLI_DONE)
         code = upload(argv[0], &a, path);
     ph_buf_clear(&key);
+    end_by_signal(host_signal());
     return code;
 }

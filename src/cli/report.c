@@ -151,7 +151,8 @@ void report_clear(report *r)
 void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t now_ms)
 {
     char part[32] = "", when[32] = "now";
-    if (r->quiet || (n->kind != PH_NOTICE_RETRY && n->kind != PH_NOTICE_WARNING))
+    bool rests = n->kind == PH_NOTICE_STATE && n->paused && n->err != PH_OK;
+    if (r->quiet || (n->kind != PH_NOTICE_RETRY && n->kind != PH_NOTICE_WARNING && !rests))
         return;
     clear_line(r);
     if (n->kind == PH_NOTICE_WARNING) {
@@ -162,6 +163,12 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
         snprintf(part, sizeof part, " part %u", (unsigned)n->part_number);
     if (n->until_ms > now_ms)
         snprintf(when, sizeof when, "in %.1f s", (double)(n->until_ms - now_ms) / 1000);
+    if (rests) {
+        cli_say("resting, looks again %s: %s: %s%s%s%s", when, ph_err_name(n->err),
+                n->message && *n->message ? n->message : ph_err_text(n->err), *reason ? " (" : "",
+                reason, *reason ? ")" : "");
+        return;
+    }
     cli_say("again%s %s: %s: %s%s%s%s", part, when, ph_err_name(n->err), n->message,
             *reason ? " (" : "", reason, *reason ? ")" : "");
 }
@@ -201,6 +208,17 @@ static void print_text(const char *name, ph_str value)
         printf("  %-10s %.*s\n", name, (int)value.len, value.ptr);
 }
 
+/* What it had to do without. */
+static const char *lack_text(unsigned i)
+{
+    switch (1u << i) {
+    case PH_LACK_CHECKSUM: return "no checksum headers";
+    case PH_LACK_CONTENT_MD5: return "no Content-MD5";
+    case PH_LACK_IF_NONE_MATCH: return "no If-None-Match: an object of this key would be replaced";
+    default: return "";
+    }
+}
+
 static void print_receipt(const ph_receipt *c)
 {
     printf("s3://%.*s/%.*s\n", (int)c->bucket.len, c->bucket.ptr, (int)c->key.len, c->key.ptr);
@@ -215,6 +233,9 @@ static void print_receipt(const ph_receipt *c)
                ph_alg_name(c->alg), ph_checksum_type_name(c->type));
     printf("  %-10s %s: %s\n", "verified", ph_verified_name(c->verified),
            verified_text(c->verified));
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+        if (c->server_lacks & 1u << i)
+            printf("  %-10s the server knows %s\n", "lacks", lack_text(i));
     if (c->retries)
         printf("  %-10s %u requests had to be sent again\n", "retries", (unsigned)c->retries);
 }
@@ -244,6 +265,16 @@ static void add_fact(ph_buf *b, const char *before, ph_str fact)
     ph_buf_str(b, fact);
 }
 
+/* What a person may do about it now. */
+static const char *way_on(const ph_failure *f)
+{
+    if (!f->resumable)
+        return "";
+    if (f->err == PH_ERR_FILE_CHANGED)
+        return "; what S3 has is kept, and --resume never begins anew";
+    return "; the same command goes on with it, and with --abort it is given up";
+}
+
 static void print_failure(const ph_failure *f, const char *reason)
 {
     ph_buf facts, number;
@@ -260,8 +291,8 @@ static void print_failure(const ph_failure *f, const char *reason)
     add_fact(&facts, "", ph_str_from(f->s3_code));
     add_fact(&facts, "request id ", ph_str_from(f->request_id));
     add_fact(&facts, "", ph_str_from(reason));
-    cli_say("%s: %s%s%.*s%s", ph_err_name(f->err), f->message, facts.len ? " (" : "",
-            (int)facts.len, facts.ptr ? facts.ptr : "", facts.len ? ")" : "");
+    cli_say("%s: %s%s%.*s%s%s", ph_err_name(f->err), f->message, facts.len ? " (" : "",
+            (int)facts.len, facts.ptr ? facts.ptr : "", facts.len ? ")" : "", way_on(f));
     ph_buf_clear(&number);
     ph_buf_clear(&facts);
 }
@@ -294,9 +325,23 @@ int report_failure(report *r, const ph_failure *f, const char *reason)
 }
 
 /* see report.h */
+int report_given_up(report *r)
+{
+    ph_buf b;
+    clear_line(r);
+    if (r->json) {
+        open_document(&b, "aborted");
+        print_document(&b);
+    } else if (!r->quiet) {
+        cli_say("the upload is given up; S3 has forgotten its parts");
+    }
+    return CLI_DONE;
+}
+
+/* see report.h */
 int report_error(report *r, int err, const char *what)
 {
-    ph_failure f = {.err = err};
+    ph_failure f = {.err = err, .resumable = err == PH_ERR_STOPPED};
     ph_text_copy(f.message, sizeof f.message, ph_str_from(what ? what : ph_err_text(err)));
     return report_failure(r, &f, "");
 }

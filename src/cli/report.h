@@ -43,6 +43,9 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
 int report_receipt(report *r, const ph_receipt *receipt);
 int report_failure(report *r, const ph_failure *f, const char *reason);
 
+/* The end that was asked for by --abort. */
+int report_given_up(report *r);
+
 /* The members of a failure, as in --json, into an object that is open. */
 void report_add_failure(ph_buf *b, const ph_failure *f);
 

@@ -1,8 +1,11 @@
 """What the tests of the command line share: the program, counting, and the last line."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -10,9 +13,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("PARTHAUL", os.path.join(ROOT, "build", "tests", "parthaul"))
 VECTORS = os.environ.get("PH_VECTORS", os.path.join(os.path.dirname(ROOT), "shared", "vectors"))
 
+# What the program keeps of uploads, for as long as these tests run.
+STATE = tempfile.mkdtemp(prefix="parthaul-state-")
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+
 # Nothing of the machine's own settings may reach the program.
 CLEAN = {name: value for name, value in os.environ.items()
          if not name.startswith("AWS_") and not name.lower().endswith("_proxy")}
+CLEAN["XDG_STATE_HOME"] = STATE
 
 passed = 0
 failed = 0

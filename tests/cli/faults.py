@@ -145,8 +145,8 @@ row("abort-503-once", 3, "ACCESS_DENIED")
 
 
 def put(server, key, *options, path, env=None, **more):
-    return run("put", "--endpoint", server.url, "--part-size", "5MiB", "--json", *options, path,
-               f"s3://{faulty.BUCKET}/{key}", env={**KEYS, **(env or {})}, **more)
+    return run("put", "--endpoint", server.url, "--part-size", "5MiB", "--json", "--resume", "never",
+               *options, path, f"s3://{faulty.BUCKET}/{key}", env={**KEYS, **(env or {})}, **more)
 
 
 def read_result(what, done):
@@ -216,7 +216,7 @@ def try_api(server, files):
     """The credentials API, as it grants and as it does not."""
     def ask(name, key, *options, token="a.b.c"):
         done = run("put", "--api", f"{server.url}/api/{name}/", "--token", token, "--part-size", "5MiB",
-                   "--json", *options, files[False], f"s3://bucket/{key}")
+                   "--json", "--resume", "never", *options, files[False], f"s3://bucket/{key}")
         return done, *read_result(f"API {name}", done)
     done, result, _ = ask("ok", "faults/renewed-token")
     check("API: renewed", (done.returncode, result.get("verified")), (0, "object"))
@@ -239,24 +239,31 @@ def try_api(server, files):
           (4, "NO_CREDENTIALS"))
 
 
-def start_held(server, key, path):
+def start_held(server, key, path, *options):
     server.held.clear()
     server.go.clear()
     running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB",
-                                "--json", path, f"s3://bucket/{key}"], env={**CLEAN, **KEYS},
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                "--json", *options, path, f"s3://bucket/{key}"],
+                               env={**CLEAN, **KEYS}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     check(f"{key}: a part is on its way", server.held.wait(20), True)
     return running
 
 
 def try_signals(server, path):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        running = start_held(server, f"faults/hold@{number}", path)
-        running.send_signal(number)
-        out, err = running.communicate(timeout=20)
-        check(f"signal {number}", (running.returncode, json.loads(out).get("code")), (1, "ABORTED"))
-        check(f"signal {number}: one line", err.count(b"\n"), 1)
-        server.go.set()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        key = f"faults/hold@{number}"
+        for options, code, left in ((), "STOPPED", 1), (("--resume", "never"), "ABORTED", 0):
+            running = start_held(server, key, path, *options)
+            running.send_signal(number)
+            out, err = running.communicate(timeout=20)
+            result = json.loads(out)
+            check(f"signal {number}: it ends by it", (running.returncode, result.get("code")),
+                  (-number, code))
+            check(f"signal {number}: resumable", result.get("resumable", False), bool(left))
+            check(f"signal {number}: one line, which says how to go on",
+                  (err.count(b"\n"), b"--abort" in err), (1, bool(left)))
+            check(f"signal {number}: left", len([u for u in server.uploads.values() if u.key == key]), left)
+            server.go.set()
     check("signals: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
 
 
@@ -279,7 +286,12 @@ def try_changing_file(server, folder):
         change(path)
         server.go.set()
         out, _ = running.communicate(timeout=30)
-        check(f"file {name}", (running.returncode, json.loads(out).get("code")), (5, "FILE_CHANGED"))
+        result = json.loads(out)
+        check(f"file {name}", (running.returncode, result.get("code"), result.get("resumable")),
+              (5, "FILE_CHANGED", True))
+        done = run("put", "--endpoint", server.url, "--abort", path, f"s3://bucket/faults/hold@{name}",
+                   env=KEYS)
+        check(f"file {name}: given up", (done.returncode, done.stdout), (0, b""))
     check("files: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
 
 

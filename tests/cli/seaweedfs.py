@@ -184,7 +184,7 @@ def try_abort(w):
     for wait in (0.05, 0.2, 0.4):
         running = subprocess.Popen(
             [PROGRAM, "put", "--endpoint", w.env["S3_ENDPOINT"], "--part-size", "5MiB", "--json",
-             "--concurrency", "2", path, f"s3://{w.bucket}/upload/aborted"],
+             "--concurrency", "2", "--resume", "never", path, f"s3://{w.bucket}/upload/aborted"],
             env={**CLEAN, **w.keys}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             running.wait(wait)
@@ -192,7 +192,7 @@ def try_abort(w):
             running.send_signal(signal.SIGINT)
         result = json.loads(running.communicate(timeout=30)[0] or b"{}")
         check("aborted, or done before", (running.returncode, result.get("code")) in
-              ((1, "ABORTED"), (0, None), (-signal.SIGINT, None)), True)
+              ((-signal.SIGINT, "ABORTED"), (0, None), (-signal.SIGINT, None)), True)
 
 
 def try_api(w, settings):

@@ -1,0 +1,297 @@
+"""`parthaul put` that goes on: killed at any moment, stopped, with what it kept damaged or of another."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from checks import CLEAN, PROGRAM, ROOT, check, finish, run
+
+sys.path.append(os.path.join(ROOT, "tests", "servers"))
+sys.dont_write_bytecode = True
+import faulty  # noqa: E402
+
+PART = 5 << 20
+PARTS = 12
+DATA = random.Random(5).randbytes(PARTS * PART - 1000)
+KEYS = {"AWS_ACCESS_KEY_ID": "KEYIDTHATISNOSECRET", "AWS_SECRET_ACCESS_KEY": "SECRETTHATISKEPTNOWHERE",
+        "AWS_SESSION_TOKEN": "TOKENTHATISKEPTNOWHERE"}
+KILLS = int(os.environ.get("KILLS", "20"))
+
+
+class World:
+    def __init__(self, folder):
+        self.server = faulty.start()
+        self.folder = pathlib.Path(folder)
+        self.state = self.folder / "state"
+        self.env = {**KEYS, "XDG_STATE_HOME": str(self.state)}
+        self.file = self.folder / "file"
+        self.file.write_bytes(DATA)
+
+    def arguments(self, key, *options, file=None):
+        # CRC-32, which Python's server computes fast.
+        return ("put", "--endpoint", self.server.url, "--part-size", "5MiB", "--checksum", "crc32",
+                "--json", *options, str(file or self.file), f"s3://{faulty.BUCKET}/{key}")
+
+    def put(self, key, *options, file=None, env=None, **more):
+        done = run(*self.arguments(key, *options, file=file), env={**self.env, **(env or {})}, **more)
+        return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr.decode()
+
+    def start(self, key, *options, file=None):
+        return subprocess.Popen([PROGRAM, *self.arguments(key, *options, file=file)],
+                                env={**CLEAN, **self.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def kept(self, end=""):
+        """The files of the state, without locks."""
+        folder = self.state / "parthaul"
+        names = sorted(folder.iterdir()) if folder.exists() else []
+        return [path for path in names if path.suffix == end]
+
+    def uploads(self, key):
+        with self.server.lock:
+            return [upload for upload in self.server.uploads.values() if upload.key == key]
+
+    def sent(self, key):
+        with self.server.lock:
+            return [number for name, op, number in self.server.log if name == key and op == "UploadPart"]
+
+    def stored(self, key):
+        return {number for upload in self.uploads(key) for number in upload.parts}
+
+    def object(self, key):
+        return self.server.objects.get(key, {}).get("data")
+
+    def begin(self, key, parts, *options):
+        """An upload that was killed when S3 had some parts."""
+        running = self.start(key, *options)
+        end = time.monotonic() + 20
+        while len(self.stored(key)) < parts and time.monotonic() < end:
+            time.sleep(0.005)
+        running.kill()
+        running.communicate()
+        time.sleep(0.2)  # what had arrived is stored
+        check(f"{key}: begun", (len(self.uploads(key)), len(self.kept())), (1, 1))
+
+
+def try_kills(w):
+    """SIGKILL, and now and then a signal that it may answer, at random moments, until it is done."""
+    dice = random.Random()
+    seed = int(os.environ.get("SEED", dice.randrange(1 << 32)))
+    dice.seed(seed)
+    killed = again = 0
+    for round_ in range(1, 1000):
+        key = f"faults/fine@kill-{round_}"
+        done, begun = False, killed
+        while not done:
+            before, had = len(w.sent(key)), w.stored(key)
+            running = w.start(key)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # Few survive for long, so that all of its stages are met.
+                running.wait(dice.choice((0.1, 0.3, 0.8)) * dice.random())
+            number = dice.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
+            alive = running.poll() is None
+            if alive and killed < KILLS and killed - begun < 5:
+                killed += 1
+                running.send_signal(number)
+            out, err = running.communicate(timeout=60)
+            time.sleep(0.1)
+            repeated = set(w.sent(key)[before:]) & had
+            check(f"kill {killed}, seed {seed}: no part that S3 had is sent again", repeated, set())
+            if running.returncode not in (0, -number):
+                check(f"kill {killed}, seed {seed}: it goes on", (running.returncode, err), (0, b""))
+                return
+            done = running.returncode == 0
+        check(f"{key}, seed {seed}: the object is the file", w.object(key) == DATA, True)
+        check(f"{key}: verified", json.loads(out).get("verified"), "object")
+        check(f"{key}: nothing is kept", w.kept(), [])
+        check(f"{key}: no half snapshot, no lock stays", w.kept(".new") + w.kept(".lock"), [])
+        again += len(w.sent(key)) - PARTS
+        most = 4 * (killed - begun)  # the connections
+        check(f"{key}: sent again", len(w.sent(key)) - PARTS <= most, True)
+        if killed >= KILLS:
+            break
+    print(f"{killed} kills, {again} parts of {round_ * PARTS} were sent again")
+    # A kill before S3's answer to Create leaves an upload that nobody knows of; it has no parts.
+    check("orphans are empty", [u.key for u in w.server.uploads.values() if u.parts], [])
+    with w.server.lock:
+        w.server.uploads.clear()
+
+
+def try_two(w):
+    running = w.start("faults/hold@two")
+    check("two: a part is on its way", w.server.held.wait(20), True)
+    link = w.folder / "link"
+    link.symlink_to(w.file)
+    for file in (w.file, link):
+        code, failure, err = w.put("faults/hold@two", file=file)
+        check("two: refused", (code, failure.get("code"), err.count("\n")), (1, "IN_USE", 1))
+    check("two: another place is another upload", w.put("faults/fine@two")[0], 0)
+    running.send_signal(signal.SIGTERM)
+    out, _ = running.communicate(timeout=20)
+    w.server.go.set()
+    check("two: stopped", (running.returncode, json.loads(out)["code"]), (-signal.SIGTERM, "STOPPED"))
+    check("two: by the link it goes on", w.put("faults/hold@two", file=link)[0], 0)
+    check("two: whole", w.object("faults/hold@two") == DATA, True)
+
+
+def try_frozen(w):
+    """As a laptop's lid does it: what was under way is sent again at once, and no try is burnt."""
+    key = "faults/hold@frozen"
+    w.server.held.clear()
+    w.server.go.clear()
+    running = w.start(key, "--timeout", "2")
+    check("frozen: a part is on its way", w.server.held.wait(20), True)
+    running.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    running.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    w.server.go.set()
+    out, err = running.communicate(timeout=60)
+    check("frozen: it arrives", (running.returncode, w.object(key) == DATA), (0, True))
+    check("frozen: nothing failed", (json.loads(out).get("retries"), err), (0, b""))
+
+
+def try_secrets(w):
+    w.begin("faults/fine@secrets", 2)
+    [path] = w.kept()
+    text = path.read_text()
+    check("no secret is kept", [value for value in KEYS.values() if value in text], [])
+    check("nobody else may read it", (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777),
+          (0o600, 0o700))
+    code, result, err = w.put("faults/fine@secrets", "--abort")
+    check("given up", (code, result, err), (0, {"status": "aborted"}, ""))
+    check("nothing is left", (w.kept(), w.uploads("faults/fine@secrets")), ([], []))
+    code, failure, _ = w.put("faults/fine@secrets", "--abort")
+    check("nothing to give up", (code, failure["code"]), (1, "NOT_KEPT"))
+
+
+def newer(text):
+    text = text.replace('"parthaul":1', '"parthaul":2')
+    body = text[:text.rindex(',"check":"')]
+    return f'{body},"check":"{faulty.crc(0x9A6C9329AC4BC9B5, 8, body.encode()).hex()}"}}'
+
+
+def try_damaged(w):
+    damages = {"flipped": lambda t: t[:40] + chr(ord(t[40]) ^ 1) + t[41:], "cut": lambda t: t[:-1],
+               "empty": lambda t: " ", "foreign": lambda t: '{"version":1}', "long": lambda t: t * 1000}
+    for name, change in damages.items():
+        key = f"faults/fine@{name}"
+        w.begin(key, 2)
+        [path] = w.kept()
+        path.write_text(change(path.read_text()))
+        code, failure, _ = w.put(key, "--abort")
+        check(f"{name}: not given up by it", (code, failure.get("code")), (1, "SNAPSHOT_DAMAGED"))
+        code, _, err = w.put(key)
+        check(f"{name}: begun anew, and said", (code, err.count("\n"), ".damaged" in err), (0, 1, True))
+        check(f"{name}: whole", w.object(key) == DATA, True)
+        check(f"{name}: set aside", len(w.kept(".damaged")), 1)
+        w.kept(".damaged")[0].unlink()
+    key = "faults/fine@newer"
+    w.begin(key, 2)
+    [path] = w.kept()
+    path.write_text(newer(path.read_text()))
+    code, failure, _ = w.put(key)
+    check("newer: refused", (code, failure.get("code"), w.kept()), (1, "SNAPSHOT_NEWER", [path]))
+    check("newer: anew when asked", w.put(key, "--resume", "never")[0], 0)
+    check("newer: set aside", [p.stem for p in w.kept(".damaged")], [path.name])
+    w.kept(".damaged")[0].unlink()
+    w.begin("faults/fine@other", 2)
+    [path] = w.kept()
+    other = path.read_text()
+    path.unlink()
+    w.begin("faults/fine@mine", 2)
+    [path] = w.kept()
+    path.write_text(other)
+    code, _, err = w.put("faults/fine@mine")
+    check("another upload's: not obeyed", (code, ".damaged" in err), (0, True))
+    check("another upload's: it is as it was", len(w.uploads("faults/fine@other")), 1)
+    w.kept(".damaged")[0].unlink()
+
+
+def try_changed(w):
+    key = "faults/fine@changed"
+    w.begin(key, 6)
+    number = min(w.stored(key))
+    with open(w.file, "r+b") as file:
+        file.seek((number - 1) * PART + 77)
+        file.write(b"other")
+    code, failure, err = w.put(key)
+    check("changed: refused, naming the part", (code, failure["code"], failure.get("partNumber"),
+                                                failure.get("resumable")), (5, "FILE_CHANGED", number, True))
+    check("changed: says what to do", "--resume never" in err, True)
+    check("changed: nothing is lost", (len(w.kept()), len(w.uploads(key))), (1, 1))
+    w.file.write_bytes(DATA + b"longer")
+    code, failure, err = w.put(key)
+    check("longer: refused", (code, failure["code"], "--resume never" in err), (5, "FILE_CHANGED", True))
+    w.file.write_bytes(DATA)
+    before, had = len(w.sent(key)), w.stored(key)
+    check("as it was: goes on", w.put(key)[0], 0)
+    check("as it was: only what was missing", set(w.sent(key)[before:]) & had, set())
+    w.begin("faults/fine@anew", 3)
+    w.file.write_bytes(DATA[::-1])
+    check("anew with the other file", w.put("faults/fine@anew", "--resume", "never")[0], 0)
+    check("anew: whole", w.object("faults/fine@anew") == DATA[::-1], True)
+    check("anew: nothing is left", (w.kept(), w.uploads("faults/fine@anew")), ([], []))
+    w.begin("faults/fine@gone", 3)
+    w.file.unlink()
+    check("a file that is gone: given up", w.put("faults/fine@gone", "--abort")[0], 0)
+    check("gone: nothing is left", (w.kept(), w.uploads("faults/fine@gone")), ([], []))
+    w.file.write_bytes(DATA)
+
+
+def try_options(w):
+    key = "faults/fine@options"
+    w.begin(key, 2, "--metadata", "a=b", "--content-type", "a/b")
+    for options, name in ((("--metadata", "a=b"), "content-type"), (("--content-type", "a/b"), "metadata"),
+                          (("--metadata", "a=b", "--content-type", "a/b", "--part-size", "6MiB"),
+                           "part-size"),
+                          (("--metadata", "a=b", "--content-type", "a/b", "--checksum", "sha256"),
+                           "checksum"),
+                          (("--metadata", "a=b", "--content-type", "a/b", "--no-overwrite"),
+                           "no-overwrite")):
+        code, failure, err = w.put(key, *options)
+        check(f"other options: {name}", (code, failure["code"], f"--{name};" in err), (2, "BAD_ARG", True))
+    check("the same options", w.put(key, "--metadata", "a=b", "--content-type", "a/b")[0], 0)
+
+
+def try_nowhere(w):
+    """A place that cannot keep anything is a warning, never the end of an upload."""
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    cases = {"no folder": ({"XDG_STATE_HOME": "/dev/null/x"}, {}),
+             "no home": ({"XDG_STATE_HOME": "", "HOME": ""}, {}),
+             "a full disk": ({}, {"preexec_fn": full})}
+    for name, (env, more) in cases.items():
+        key = f"faults/fine@{name.replace(' ', '-')}"
+        code, result, err = w.put(key, env=env, **more)
+        check(f"{name}: it arrives", (code, result.get("verified")), (0, "object"))
+        check(f"{name}: with one warning", (err.count("\n"), err.startswith("parthaul: warning: ")), (1, True))
+        code, result, err = w.put(key, "--quiet", env=env, **more)
+        check(f"{name}: or without", (code, err), (0, ""))
+    check("nothing is kept of them", (w.kept(), w.kept(".new")), ([], []))
+    code, failure, _ = w.put("faults/fine@x", "--abort", env={"XDG_STATE_HOME": "/dev/null/x"})
+    check("nothing to give up from", (code, failure["code"]), (1, "NOT_KEPT"))
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="resume-", dir=os.path.join(ROOT, "build"))
+    try:
+        w = World(folder)
+        for part in (try_kills, try_two, try_frozen, try_secrets, try_damaged, try_changed, try_options, try_nowhere):
+            part(w)
+    finally:
+        shutil.rmtree(folder)
+    finish()
+
+
+if __name__ == "__main__":
+    main()
