@@ -96,6 +96,11 @@ def main(folder):
             elif question["do"] == "uploads":
                 found = s3.list_multipart_uploads(Bucket=name).get("Uploads", [])
                 answer = [upload["Key"] for upload in found]
+            elif question["do"] == "parts":  # of unfinished uploads
+                found = s3.list_multipart_uploads(Bucket=name).get("Uploads", [])
+                answer = sum(len(s3.list_parts(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+                                 .get("Parts", [])) for upload in found
+                             if upload["Key"].startswith(question["prefix"]))
             elif question["do"] == "keys":
                 pages = s3.get_paginator("list_objects_v2").paginate(
                     Bucket=name, Prefix=question["prefix"])

@@ -243,6 +243,9 @@ test('a file that changes on disk while it is sent is refused by name', async ()
     // before, it sends as it is: that is the only way for it to succeed.
     if (browser.name === 'firefox' && row.state === 'done') return assertStored(row, path);
     assert.equal(row.code, 'FILE_CHANGED', row.text);
+    assert.equal((await uploadsLeft()).length, 1, 'what S3 has is kept: the file may be as it was again');
+    await click(page, '.discard');
+    await until(async () => (await rows(page)).length === 0, 'it to be discarded');
     assert.deepEqual(await uploadsLeft(), []);
     assert.deepEqual(await reader.ask({ do: 'keys', prefix: `upload/${user('dave')}/` }), []);
     await page.close();
@@ -255,8 +258,12 @@ test('while the browser is offline an upload waits', async () => {
     await choose(page, path);
     await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
     await page.offline(true);
-    await sleep(2500); // what was under way comes to its end
-    const [before] = await rows(page);
+    let before = {};
+    await until(async () => {
+        const last = before.value;
+        [before] = await rows(page);
+        return before.value === last || (await sleep(1000));
+    }, 'what was under way to come to its end');
     await sleep(1000);
     const [after] = await rows(page);
     assert.equal(after.value, before.value, 'bytes went out');

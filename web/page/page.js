@@ -9,7 +9,7 @@
 
 import { Parthaul } from './parthaul/parthaul.js';
 
-/** @import {Receipt} from './parthaul/types.d.ts' */
+/** @import {Receipt, Unfinished} from './parthaul/types.d.ts' */
 /** @typedef {import('./parthaul/parthaul.js').Upload} Upload */
 
 const PAINT_MS = 100;
@@ -80,9 +80,17 @@ const VERIFIED = {
     size: () => 'Not verified: no checksum was sent, only the size was compared.',
 };
 
+/** What a server may not know. @type {Record<string, string>} */
+const LACKS = {
+    LACKS_CHECKSUM: 'checksum headers',
+    LACKS_CONTENT_MD5: 'Content-MD5',
+    LACKS_IF_NONE_MATCH: 'If-None-Match: an object of this key would have been replaced',
+};
+
 // ---- Signing in ---------------------------------------------------------------------------------------
 
 let token = '';
+let user = '';
 
 /** @param {string} [text] */
 function message(text = '') {
@@ -92,6 +100,8 @@ function message(text = '') {
 
 /** @param {string} name the user's, or '' */
 function signedIn(name) {
+    user = name;
+    showKept();
     element('sign-in').hidden = !!name;
     element('signed-in').hidden = !name;
     element('who').textContent = name;
@@ -111,6 +121,7 @@ element('sign-in').addEventListener('submit', async (/** @type {Event} */ event)
         token = (await response.json()).token;
         signedIn(name);
         message();
+        for (const row of rows) row.signedIn();
     } catch (error) {
         message(`Signing in failed: ${/** @type {Error} */ (error).message}`);
     }
@@ -137,7 +148,16 @@ function parthaul() {
             createScriptURL: () => url,
         });
         const workerUrl = policy ? policy.createScriptURL('') : url;
-        return new Parthaul({ api, getToken: () => token, transport: 'xhr', workerUrl });
+        const parthaul = new Parthaul({
+            api,
+            getToken: () => token,
+            owner: () => user,
+            transport: 'xhr',
+            confirmLeave: true,
+            workerUrl,
+        });
+        parthaul.addEventListener('unfinished', showKeptLater);
+        return parthaul;
     })();
     engine.catch((error) => {
         engine = undefined;
@@ -188,27 +208,27 @@ class Row {
     warned = '';
     ended = false;
 
-    /** @param {Parthaul} parthaul @param {File} file */
-    constructor(parthaul, file) {
+    /** @param {Parthaul} parthaul @param {Upload} upload */
+    constructor(parthaul, upload) {
         this.parthaul = parthaul;
-        this.file = file;
+        this.user = user;
+        this.name = upload.name;
         this.li = element('row').content.firstElementChild.cloneNode(true);
-        this.find('.name').textContent = file.name;
-        this.find('.name').title = file.name;
-        this.find('.size').textContent = size(file.size);
+        this.find('.name').textContent = this.name;
+        this.find('.name').title = this.name;
+        this.find('.size').textContent = size(upload.size);
         this.bar = this.find('progress');
-        this.bar.setAttribute('aria-label', file.name);
+        this.bar.setAttribute('aria-label', this.name);
         this.what = this.find('.what');
         this.rates = this.find('.rate');
         /** @type {HTMLButtonElement[]} */
         this.buttons = [...this.find('.actions').children];
-        for (const button of this.buttons) {
-            button.setAttribute('aria-label', `${button.textContent} ${file.name}`);
-        }
+        label(this.buttons, this.name);
         byElement.set(this.li, this);
         inSight.observe(this.li);
         rows.add(this);
-        this.upload = this.start();
+        this.upload = upload;
+        this.follow(upload);
     }
 
     /** @param {string} selector @returns {any} */
@@ -216,28 +236,49 @@ class Row {
         return this.li.querySelector(selector);
     }
 
-    /** Start, or start again. @returns {Upload} */
-    start() {
-        const upload = this.parthaul.upload(this.file);
+    /** Start again: with what S3 has, if it has anything. */
+    async retry() {
+        const { kept, file, error } = this.upload;
+        try {
+            this.follow(error?.resumable && kept ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
+        } catch (refusal) {
+            message(`${this.name}: ${/** @type {Error} */ (refusal).message}`);
+        }
+    }
+
+    /** Let S3 forget what it has. */
+    async discard() {
+        if (await discard(this.parthaul, this.upload.kept ?? '', this.name)) this.remove();
+    }
+
+    /** Somebody signed in: what waited for that goes on, if it is the same user. */
+    signedIn() {
+        if (this.upload.reason?.code === 'SIGN_IN' && this.user === user) this.upload.resume();
+    }
+
+    /** @param {Upload} upload */
+    follow(upload) {
         this.upload = upload;
         this.ended = false;
         this.warned = '';
         this.find('.warning')?.remove();
         const later = () => this.upload === upload && paintLater(this);
-        for (const type of ['state', 'progress', 'done']) upload.addEventListener(type, later);
+        for (const type of ['progress', 'done']) upload.addEventListener(type, later);
         upload.addEventListener('warning', (event) => {
             this.warned = /** @type {CustomEvent} */ (event).detail.message;
         });
-        upload.addEventListener('error', () => {
-            if (upload.error?.code === 'SIGN_IN') {
-                token = '';
-                signedIn('');
-                message(`Sign in again: ${upload.error.reason}`);
-            }
-            later();
-        });
+        for (const type of ['error', 'state']) {
+            upload.addEventListener(type, () => {
+                const why = upload.error ?? upload.reason;
+                if (why?.code === 'SIGN_IN') {
+                    token = '';
+                    signedIn('');
+                    message(`Sign in again: ${upload.error?.reason ?? upload.reason?.message}`);
+                }
+                later();
+            });
+        }
         paintLater(this);
-        return upload;
     }
 
     remove() {
@@ -247,6 +288,7 @@ class Row {
         this.li.remove();
         rows.delete(this);
         paintLater(this);
+        showKeptLater();
     }
 
     paint() {
@@ -254,9 +296,10 @@ class Row {
         const { state, paused, error } = upload;
         const data = this.li.dataset;
         data.state = state;
-        data.name = this.file.name;
+        data.name = this.name;
         data.paused = String(paused);
         data.code = error?.code ?? '';
+        data.reason = upload.reason?.code ?? '';
         const { fraction } = upload.progress;
         this.bar.value = fraction;
         this.bar.setAttribute('aria-valuetext', `${percent.format(fraction)}, ${this.words()}`);
@@ -268,6 +311,7 @@ class Row {
             resume: !upload.ended && paused,
             cancel: !upload.ended && state !== 'aborting',
             retry: !!error,
+            discard: !!error?.resumable && !!upload.kept,
             remove: upload.ended,
         };
         for (const button of this.buttons) button.hidden = !possible[button.className];
@@ -286,7 +330,9 @@ class Row {
         if (receipt) return receipt.verified === 'object' || receipt.verified === 'parts' ? 'Done, verified by S3' : 'Done';
         if (error?.code === 'ABORTED') return 'Cancelled';
         if (error) return `${error.code}: ${error.message}`;
-        return paused ? 'Paused' : (WORDS[state] ?? state);
+        if (paused) return this.upload.reason ? resting(this.parthaul, this.upload.reason) : 'Paused';
+        if (!navigator.onLine && state !== 'aborting') return 'Waiting for the network';
+        return WORDS[state] ?? state;
     }
 
     rate() {
@@ -301,7 +347,7 @@ class Row {
     end() {
         this.ended = true;
         const { receipt, error } = this.upload;
-        announce(this.file.name, receipt ? 'stored' : error?.code === 'ABORTED' ? 'cancelled' : 'failed');
+        announce(this.name, receipt ? 'stored' : error?.code === 'ABORTED' ? 'cancelled' : 'failed');
         if (!receipt) return;
         const { bucket, key, etag = '', checksum = '', algorithm = '', verified } = receipt;
         Object.assign(this.li.dataset, { bucket, key, etag, checksum, algorithm, verified });
@@ -335,13 +381,30 @@ const ACTIONS = {
     pause: (row) => row.upload.pause(),
     resume: (row) => row.upload.resume(),
     cancel: (row) => row.upload.abort(),
-    retry: (row) => row.start(),
+    retry: (row) => row.retry(),
+    discard: (row) => row.discard(),
     remove: (row) => row.remove(),
 };
 list.addEventListener('click', (/** @type {any} */ event) => {
     const row = byElement.get(event.target.closest('li'));
     if (row) ACTIONS[event.target.className]?.(row);
 });
+
+/**
+ * Why it waits, and until when.
+ * @param {Parthaul} parthaul @param {{code: string, untilMs?: number}} reason
+ */
+function resting(parthaul, { code, untilMs }) {
+    if (code === 'SIGN_IN') return 'Waiting for you to sign in again';
+    const text = parthaul.tables?.errors.find(({ name }) => name === code)?.text ?? code;
+    const time = untilMs && new Date(untilMs).toLocaleTimeString('en-GB');
+    return `Resting: ${text}${time ? `; tries again at ${time}` : ''}`;
+}
+
+/** Say of which file each button is. @param {HTMLButtonElement[]} buttons @param {string} name */
+function label(buttons, name) {
+    for (const button of buttons) button.setAttribute('aria-label', `${button.textContent} ${name}`);
+}
 
 /** A receipt's fields, when somebody opens it. @param {HTMLElement} details @param {Receipt} receipt */
 function fill(details, receipt) {
@@ -353,6 +416,7 @@ function fill(details, receipt) {
         ETag: receipt.etag ?? 'hidden by the server',
         Parts: receipt.partCount ? `${receipt.partCount} × ${receipt.partSize / 2 ** 20} MiB` : 'one request',
         Checksum: receipt.checksum && `${receipt.checksum} (${receipt.algorithm}, ${receipt.type})`,
+        'Server lacks': receipt.serverLacks?.map((code) => LACKS[code] ?? code).join(', '),
         'Sent again': receipt.retries ? `${receipt.retries} requests` : undefined,
     };
     const dl = /** @type {HTMLElement} */ (details.querySelector('dl'));
@@ -370,6 +434,110 @@ function fill(details, receipt) {
         copy.textContent = 'Copied';
         setTimeout(() => (copy.textContent = 'Copy as JSON'), 2000);
     });
+}
+
+// ---- What was begun and not finished ---------------------------------------------------------------------
+
+/** @type {Unfinished[]} */
+let unfinished = [];
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let showing;
+const ago = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+
+function showKeptLater() {
+    showing ??= setTimeout(showKept, PAINT_MS);
+}
+
+/** @param {number} time in ms since 1970 */
+function since(time) {
+    const minutes = Math.round((time - Date.now()) / 60_000);
+    if (minutes > -1) return 'just now';
+    if (minutes > -60) return ago.format(minutes, 'minute');
+    return minutes > -60 * 36 ? ago.format(Math.round(minutes / 60), 'hour') : ago.format(Math.round(minutes / 1440), 'day');
+}
+
+/** List them, but for those that have a row below. */
+async function showKept() {
+    showing = undefined;
+    const worker = token ? await parthaul() : undefined;
+    const all = (await worker?.unfinished()) ?? [];
+    const shown = new Set([...rows].map(({ upload }) => upload.kept));
+    unfinished = all.filter(({ id, running }) => !shown.has(id) && running !== 'here');
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const id = focused?.closest('li')?.id;
+    const which = focused?.className;
+    element('kept').replaceChildren(...unfinished.map(keptRow));
+    element('unfinished').hidden = !unfinished.length;
+    if (id && which) element(id)?.querySelector(`.${which}`)?.focus(); // who was there stays there
+}
+
+/** @param {Unfinished} kept @returns {HTMLLIElement} */
+function keptRow(kept) {
+    const li = element('kept-row').content.firstElementChild.cloneNode(true);
+    const find = (/** @type {string} */ selector) => li.querySelector(selector);
+    const elsewhere = kept.running === 'elsewhere';
+    const fraction = kept.size ? kept.stored / kept.size : 0;
+    li.id = `kept-${kept.id}`;
+    li.dataset.name = kept.name;
+    li.dataset.running = kept.running ?? '';
+    find('.name').textContent = find('.name').title = kept.name;
+    find('.size').textContent = size(kept.size);
+    find('progress').value = fraction;
+    find('progress').setAttribute('aria-label', kept.name);
+    const { failure } = kept;
+    const why = failure ? `: ${failure.message}` : '';
+    const again = kept.handle ? '' : ', with the same file';
+    find('.what').textContent = elsewhere
+        ? 'Running in another tab'
+        : `Stopped ${since(kept.savedMs)}${why}. It can go on${again}.`;
+    find('.rate').textContent = `${percent.format(fraction)} · ${size(kept.stored)} of ${size(kept.size)}`;
+    const buttons = [find('.go-on'), find('.discard')];
+    label(buttons, kept.name);
+    for (const button of buttons) button.hidden = elsewhere;
+    buttons[0].addEventListener('click', () => (kept.handle ? goOn(kept) : choose(kept)));
+    buttons[1].addEventListener('click', async () => discard(await parthaul(), kept.id, kept.name));
+    return li;
+}
+
+/** Where the browser kept no way to the file, the user shows it. @param {Unfinished} kept */
+function choose(kept) {
+    const input = element('again');
+    input.onchange = () => {
+        const [file] = input.files;
+        input.value = '';
+        if (file.size === kept.size) goOn(kept, file);
+        else message(`${file.name} is another file: ${kept.name} has ${count.format(kept.size)} bytes.`);
+    };
+    input.click();
+}
+
+/** @param {Unfinished} kept @param {File} [file] @param {FileSystemFileHandle} [handle] */
+async function goOn(kept, file, handle) {
+    const worker = await parthaul();
+    try {
+        const upload = await worker.resume(kept.id, file, { handle });
+        message();
+        list.append(new Row(worker, upload).li);
+    } catch (error) {
+        const { code, message: text } = /** @type {any} */ (error);
+        message(`${kept.name}: ${text}`);
+        if (code === 'FILE_NEEDED') kept.handle = undefined; // the next click lets the user choose
+    }
+    showKeptLater();
+}
+
+/** @param {Parthaul} parthaul @param {string} id @param {string} name */
+async function discard(parthaul, id, name) {
+    try {
+        await parthaul.discard(id);
+        announce(name, 'discarded');
+        return true;
+    } catch (error) {
+        message(`${name} could not be discarded: ${/** @type {Error} */ (error).message}`);
+        return false;
+    } finally {
+        showKeptLater();
+    }
 }
 
 // ---- The picture of the parts ---------------------------------------------------------------------------
@@ -486,7 +654,7 @@ function onAll(id, action) {
 }
 onAll('pause-all', (row) => row.upload.ended || row.upload.pause());
 onAll('resume-all', (row) => row.upload.paused && row.upload.resume());
-onAll('retry-all', (row) => row.upload.error && row.upload.error.code !== 'ABORTED' && row.start());
+onAll('retry-all', (row) => row.upload.error && row.upload.error.code !== 'ABORTED' && row.retry());
 onAll('clear', (row) => row.upload.ended && row.remove());
 
 /** What ended since it was last said. @type {{name: string, how: string}[]} */
@@ -506,20 +674,47 @@ function announce(name, how) {
 
 // ---- Files come in --------------------------------------------------------------------------------------
 
-/** @param {File[]} files */
+/**
+ * A handle, where the browser has such, is a way to the file that outlasts the page.
+ * @typedef {{file: File, handle?: FileSystemFileHandle}} Coming
+ */
+
+/** A file that was begun goes on; any other begins. @param {Coming[]} files */
 async function add(files) {
     const worker = await parthaul();
     for (let i = 0; i < files.length; i += BATCH) {
         const fragment = document.createDocumentFragment();
-        for (const file of files.slice(i, i + BATCH)) fragment.append(new Row(worker, file).li);
+        for (const { file, handle } of files.slice(i, i + BATCH)) {
+            const kept = unfinished.find(
+                ({ name, size, lastModified, running }) =>
+                    !running && name === file.name && size === file.size && lastModified === file.lastModified,
+            );
+            if (kept) goOn(kept, file, handle);
+            else fragment.append(new Row(worker, worker.upload(file, { handle })).li);
+        }
         list.append(fragment);
         await new Promise((resolve) => setTimeout(resolve));
     }
 }
 
 element('files').addEventListener('change', (/** @type {any} */ event) => {
-    add([...event.target.files]);
+    add([...event.target.files].map((file) => ({ file })));
     event.target.value = ''; // the same file can be chosen again
+});
+
+/** Chromium's other way to choose files gives handles. */
+element('files').addEventListener('click', async (/** @type {Event} */ event) => {
+    const { showOpenFilePicker } = /** @type {any} */ (window);
+    if (!showOpenFilePicker) return;
+    event.preventDefault();
+    try {
+        /** @type {FileSystemFileHandle[]} */
+        const handles = await showOpenFilePicker({ multiple: true });
+        add(await Promise.all(handles.map(async (handle) => ({ file: await handle.getFile(), handle }))));
+    } catch (error) {
+        const { name, message: text } = /** @type {Error} */ (error);
+        if (name !== 'AbortError') message(`The files cannot be read: ${text}`);
+    }
 });
 
 /** The page takes files wherever they are dropped; else the browser would go to them. */
@@ -527,16 +722,26 @@ let inside = 0;
 addEventListener('dragenter', () => document.body.classList.toggle('dragging', ++inside > 0));
 addEventListener('dragleave', () => document.body.classList.toggle('dragging', --inside > 0));
 addEventListener('dragover', (event) => event.preventDefault());
-addEventListener('drop', (event) => {
+addEventListener('drop', async (event) => {
     event.preventDefault();
     inside = 0;
     document.body.classList.remove('dragging');
     const dropped = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
     const files = dropped.filter((item) => !item.webkitGetAsEntry()?.isDirectory);
     if (files.length < dropped.length) message('Folders are not taken: choose the files in them.');
-    add(/** @type {File[]} */ (files.map((item) => item.getAsFile()).filter(Boolean)));
+    // All are asked for at once: what was dropped is there for as long as this call lasts.
+    const coming = files.map((item) => ({
+        file: item.getAsFile(),
+        handle: /** @type {any} */ (item).getAsFileSystemHandle?.().catch(() => {}),
+    }));
+    for (const one of coming) one.handle = await one.handle;
+    add(/** @type {Coming[]} */ (coming.filter(({ file }) => file)));
 });
 
-addEventListener('beforeunload', (event) => {
-    for (const row of rows) if (!row.upload.ended) return event.preventDefault();
-});
+function network() {
+    element('offline').hidden = navigator.onLine;
+    for (const row of rows) if (!row.upload.ended) paintLater(row);
+}
+addEventListener('online', network);
+addEventListener('offline', network);
+network();

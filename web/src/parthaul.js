@@ -13,12 +13,13 @@
 /** @typedef {import('./types.d.ts').Progress} Progress */
 /** @typedef {import('./types.d.ts').Receipt} Receipt */
 /** @typedef {import('./types.d.ts').Tables} Tables */
+/** @typedef {import('./types.d.ts').Unfinished} Unfinished */
 /** @typedef {import('./types.d.ts').UploadOptions} UploadOptions */
 
 /** What the engine takes of the options; the others are this file's. @type {(keyof UploadOptions)[]} */
 const ENGINE_OPTIONS = [
     'bucket', 'key', 'region', 'endpoint', 'addressing', 'dualstack', 'accelerate', 'name', 'checksum',
-    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'presignLimit', 'overwrite',
+    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'patienceMs', 'presignLimit', 'overwrite',
     'metadata',
 ];
 
@@ -30,8 +31,10 @@ const SPEED_WINDOW_MS = 8000;
 /**
  * Why an upload ended without an object.
  *
- * `code` is stable: one of `errors.def`, or WORKER_FAILED when the worker or the engine could not be
- * loaded or crashed. The message is for a person and holds nothing secret.
+ * `code` is stable: one of `errors.def`; WORKER_FAILED when the worker or the engine could not be
+ * loaded or crashed; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is), and
+ * FILE_NEEDED (the user has to choose the file again); CLOSED after close(). The message is for a
+ * person and holds nothing secret.
  */
 export class UploadError extends Error {
     /** @param {Failure} failure @param {unknown} [cause] */
@@ -57,6 +60,8 @@ export class UploadError extends Error {
         this.tries = failure.tries ?? 0;
         /** The same upload may well succeed later. */
         this.retryable = failure.retryable ?? false;
+        /** S3 has its parts still: parthaul.resume() goes on with them. */
+        this.resumable = failure.resumable ?? false;
     }
 }
 
@@ -67,7 +72,7 @@ let deliver;
 /**
  * One file on its way.
  *
- * @fires state when `state` or `paused` changed
+ * @fires state when `state`, `paused` or `reason` changed
  * @fires progress when `progress` or `parts` changed, ten times a second at most
  * @fires part for each part that changed its state; detail: {partNumber, state}
  * @fires retry when a request failed and will be sent again; detail: {partNumber, code, untilMs, message}
@@ -103,8 +108,15 @@ export class Upload extends EventTarget {
          * done, failed. */
         this.state = 'new';
         this.paused = false;
+        /** Why it paused by itself: SIGN_IN waits for the user and for resume(); anything else for S3 to
+         * answer again, which is tried at `untilMs`.
+         * @type {{code: string, message: string, untilMs?: number} | undefined} */
+        this.reason = undefined;
         /** The state of each part: an index into `tables.partStates`. Empty until parts are known. */
         this.parts = new Uint8Array(0);
+        /** Under which parthaul.unfinished() has it while it has not ended, for parthaul.resume().
+         * @type {string | undefined} */
+        this.kept = undefined;
         /** @type {Receipt | undefined} */
         this.receipt = undefined;
         /** @type {UploadError | undefined} */
@@ -158,6 +170,8 @@ export class Upload extends EventTarget {
             this.#fail(message);
         } else if (message.kind === 'updates') {
             for (const update of message.updates) this.#update(update, /** @type {Tables} */ (tables));
+        } else if (message.kind === 'kept') {
+            this.kept = message.kept;
         } else if (message.kind === 'done') {
             this.receipt = message.receipt;
             this.#setState('done', false);
@@ -179,10 +193,15 @@ export class Upload extends EventTarget {
             this.#tell('part', { partNumber: parts[i] + 1, state: partStates[parts[i + 1]] });
         }
         for (const notice of notices) {
-            if (notice.kind === 'state') this.#setState(notice.state ?? this.state, !!notice.paused);
-            // A pause that nobody asked for says what it waits for, as SIGN_IN.
-            if (notice.kind === 'state' && notice.code) this.#tell('warning', notice);
-            else if (notice.kind !== 'state') this.#tell(notice.kind, notice);
+            if (notice.kind !== 'state') {
+                this.#tell(notice.kind, notice);
+                continue;
+            }
+            const { code, message = '', untilMs } = notice;
+            const said = this.reason;
+            this.reason = code && notice.paused ? { code, message, untilMs } : undefined;
+            if (this.reason || said) this.#tell('state');
+            this.#setState(notice.state ?? this.state, !!notice.paused);
         }
         this.#setState(progress.state, progress.paused);
         this.#tell('progress');
@@ -203,6 +222,7 @@ export class Upload extends EventTarget {
         if (state === this.state && paused === this.paused) return;
         this.state = state;
         this.paused = paused;
+        if (!paused) this.reason = undefined;
         this.#tell('state');
     }
 
@@ -220,21 +240,53 @@ export class Upload extends EventTarget {
     }
 }
 
-/** Uploads files. One for a page is enough: its uploads share connections and a worker. */
-export class Parthaul {
+/**
+ * The file that a handle leads to; undefined where the user does not allow it.
+ * @param {any} handle its permissions are not everywhere
+ * @returns {Promise<File | undefined>}
+ */
+async function fileOf(handle) {
+    const mode = { mode: 'read' };
+    try {
+        const now = (await handle.queryPermission?.(mode)) ?? 'granted';
+        if (now !== 'granted' && (await handle.requestPermission(mode)) !== 'granted') return undefined;
+        return await handle.getFile();
+    } catch {
+        return undefined; // it was moved or deleted, or nobody clicked
+    }
+}
+
+/** @param {string} code @param {string} message */
+const refusal = (code, message) => new UploadError({ code, message, resumable: code !== 'NOT_KEPT' });
+
+/** A name that UTF-8 can write: those of Windows may have half a character. @param {string} name */
+const wellFormed = (name) => name.toWellFormed?.() ?? name.replace(/\p{Surrogate}/gu, '\ufffd');
+
+/**
+ * Uploads files. One for a page is enough: its uploads share connections and a worker.
+ *
+ * @fires unfinished when unfinished() may have changed, also by another tab
+ */
+export class Parthaul extends EventTarget {
     #options;
     /** @type {Worker | undefined} */
     #worker;
     /** @type {Map<number, Upload>} */
     #uploads = new Map();
     #lastId = 0;
+    #api = '';
+    /** Who waits for lists of what is kept. @type {Map<number, (list: any[]) => void>} */
+    #lists = new Map();
     /** Workers do not hear of it in every browser. */
     #network = () => this.#post({ kind: 'network', online: navigator.onLine });
+    /** @param {BeforeUnloadEvent} event */
+    #leave = (event) => event.preventDefault();
     /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
     tables;
 
     /** @param {ParthaulOptions} options */
     constructor(options) {
+        super();
         if (!options.getCredentials === !options.api) {
             throw new TypeError('Parthaul: give either api, with getToken, or getCredentials');
         }
@@ -247,35 +299,121 @@ export class Parthaul {
     /**
      * Start to upload a file. It may wait for others to end first.
      * @param {File | Blob} file
-     * @param {UploadOptions & {signal?: AbortSignal}} [options] besides those of the constructor
+     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} [options] besides
+     *   those of the constructor; `handle` is the file's, where the browser gave one: resume() then
+     *   does not need the file
      * @returns {Upload}
      */
     upload(file, options = {}) {
+        return this.#open(file, options, {});
+    }
+
+    /**
+     * The uploads that were begun in this browser, by this `owner`, and have not ended: the newest
+     * first. Empty where the browser keeps nothing.
+     * @returns {Promise<Unfinished[]>}
+     */
+    async unfinished() {
+        this.#start();
+        const ask = ++this.#lastId;
+        const owner = this.#owner();
+        /** @type {import('./types.d.ts').Kept[]} */
+        const all = await new Promise((resolve) => {
+            this.#lists.set(ask, resolve);
+            this.#post({ kind: 'list', ask });
+        });
+        return all
+            .filter((kept) => kept.owner === owner && kept.api === this.#api)
+            .sort((a, b) => b.begunMs - a.begunMs);
+    }
+
+    /**
+     * Go on with an upload of unfinished(). Its file is the one given; or the one that its handle
+     * leads to, which may ask the user, so call it from a click. It is read again and compared with
+     * what S3 has: another file is refused as FILE_CHANGED.
+     * @param {string} id
+     * @param {File | Blob | FileSystemFileHandle} [file]
+     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} [options] where it
+     *   goes and what it is given is settled; others count
+     * @returns {Promise<Upload>} rejects with an UploadError: FILE_NEEDED, NOT_KEPT, IN_USE
+     */
+    async resume(id, file, options = {}) {
+        const kept = (await this.unfinished()).find((one) => one.id === id);
+        if (!kept) throw refusal('NOT_KEPT', 'nothing is kept of this upload any more');
+        if (kept.running) throw refusal('IN_USE', 'it is running already');
+        const handle = file ? ('getFile' in file ? file : options.handle) : kept.handle;
+        const blob = file && !('getFile' in file) ? file : handle && (await fileOf(handle));
+        if (!blob) throw refusal('FILE_NEEDED', `choose ${kept.name} again`);
+        return this.#open(blob, { ...options, name: kept.name, handle }, { kept: id });
+    }
+
+    /**
+     * Give up an upload of unfinished(): S3 forgets the parts it has, and the browser that it was.
+     * Rejects with an UploadError where S3 could not be told; it is kept then.
+     * @param {string} id
+     */
+    async discard(id) {
+        const upload = this.#open(new Blob(), {}, { kept: id, discard: true });
+        await upload.done.catch((error) => {
+            if (error.code !== 'ABORTED' && error.code !== 'NOT_KEPT') throw error;
+        });
+    }
+
+    /**
+     * Begin an upload, or go on with one.
+     * @param {File | Blob} file
+     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} options
+     * @param {{kept?: string, discard?: boolean}} how
+     */
+    #open(file, options, how) {
         const id = ++this.#lastId;
         const all = { ...this.#options, ...options };
-        all.name ??= 'name' in file ? file.name : 'blob';
+        const name = wellFormed(all.name ?? ('name' in file ? file.name : 'blob'));
         /** @type {Record<string, unknown>} */
         const given = { object: { ...(file.type && { contentType: file.type }), ...all.object } };
-        for (const name of ENGINE_OPTIONS) if (all[name] !== undefined) given[name] = all[name];
+        for (const option of ENGINE_OPTIONS) if (all[option] !== undefined) given[option] = all[option];
+        given.name = name;
         if (all.api) given.presignLimit ??= PRESIGN_LIMIT;
-        const upload = new Upload(file, all.name, (kind) => this.#post({ kind, id }));
+        const keep = { owner: this.#owner(), name, handle: options.handle };
+        const upload = new Upload(file, name, (kind) => this.#post({ kind, id }));
+        upload.kept = how.kept;
         this.#uploads.set(id, upload);
         this.#start();
-        this.#post({ kind: 'open', id, file, options: given });
+        if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
+        this.#post({ kind: 'open', id, file, options: given, keep: all.keep === false ? undefined : keep, ...how });
         if (options.signal?.aborted) upload.abort();
         options.signal?.addEventListener('abort', () => upload.abort());
         return upload;
     }
 
-    /** Abort what is under way, wait until S3 knows, and end the worker. */
+    #owner() {
+        const { owner = '' } = this.#options;
+        return typeof owner === 'function' ? owner() : owner;
+    }
+
+    /**
+     * End the worker. Uploads that are kept can go on later, by resume(); all others are aborted, and
+     * waited for until S3 knows.
+     */
     async close() {
-        const uploads = [...this.#uploads.values()];
+        const uploads = [...this.#uploads.values()].filter((upload) => !upload.kept);
         for (const upload of uploads) upload.abort();
         await Promise.allSettled(uploads.map((upload) => upload.done));
         removeEventListener('online', this.#network);
         removeEventListener('offline', this.#network);
+        this.#end({ code: 'CLOSED', message: 'the uploader was closed', resumable: true });
+    }
+
+    /** End the worker, and what runs with this failure. @param {Failure} failure */
+    #end(failure) {
         this.#worker?.terminate();
         this.#worker = undefined;
+        const uploads = [...this.#uploads.values()];
+        this.#uploads.clear();
+        removeEventListener('beforeunload', this.#leave);
+        for (const upload of uploads) deliver(upload, { ...failure, resumable: !!upload.kept });
+        for (const resolve of this.#lists.values()) resolve([]);
+        this.#lists.clear();
     }
 
     /** Have a worker: at the beginning, and again after a crash. */
@@ -292,8 +430,8 @@ export class Parthaul {
         worker.onmessage = ({ data }) => this.#listen(data);
         worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
-        const base = api && new URL(api, document.baseURI).href.replace(/\/+$/, '');
-        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: base, connections, transport } });
+        this.#api = api ? new URL(api, document.baseURI).href.replace(/\/+$/, '') : '';
+        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport } });
         this.#network();
     }
 
@@ -314,6 +452,13 @@ export class Parthaul {
             case 'ask':
                 this.#answer(message);
                 break;
+            case 'listed':
+                this.#lists.get(message.ask)?.(message.list);
+                this.#lists.delete(message.ask);
+                break;
+            case 'changed':
+                this.dispatchEvent(new Event('unfinished'));
+                break;
             case 'updates':
                 for (const update of message.updates) {
                     const upload = this.#uploads.get(update.id);
@@ -322,8 +467,11 @@ export class Parthaul {
                 break;
             default: {
                 const upload = this.#uploads.get(message.id);
-                this.#uploads.delete(message.id);
+                if (message.kind !== 'kept') this.#uploads.delete(message.id);
+                if (!this.#uploads.size) removeEventListener('beforeunload', this.#leave);
+                const kept = message.kind === 'kept' || upload?.kept;
                 if (upload) deliver(upload, message);
+                if (kept) this.dispatchEvent(new Event('unfinished'));
             }
         }
     }
@@ -344,10 +492,6 @@ export class Parthaul {
 
     /** @param {string} message */
     #crash(message) {
-        this.#worker?.terminate();
-        this.#worker = undefined;
-        const uploads = [...this.#uploads.values()];
-        this.#uploads.clear();
-        for (const upload of uploads) deliver(upload, { code: 'WORKER_FAILED', message, retryable: true });
+        this.#end({ code: 'WORKER_FAILED', message, retryable: true });
     }
 }

@@ -38,6 +38,9 @@ export interface UploadOptions {
     concurrency?: number;
     /** of one request before the upload fails; @default 8 */
     tries?: number;
+    /** without any success before the upload fails, resumable; until then it rests and looks again;
+     * @default 0: for ever */
+    patienceMs?: number;
     /** files up to this size are hashed first, so that a presigned PUT can carry the checksum */
     presignLimit?: number;
     /** replace an object of the same key; @default false */
@@ -68,6 +71,12 @@ export interface UploadOptions {
 }
 
 export interface ParthaulOptions extends UploadOptions {
+    /** keep unfinished uploads in this browser, to go on after a reload or a crash; @default true */
+    keep?: boolean;
+    /** whose they are, the signed-in user's id: unfinished() lists nobody else's */
+    owner?: string | (() => string);
+    /** ask before the page is left while something runs; @default false */
+    confirmLeave?: boolean;
     /** base URL of the credentials API; with getToken */
     api?: string;
     /** Gives the signed-in user's JWT. Called whenever credentials are needed: a fresh one is best. */
@@ -159,8 +168,27 @@ export interface Failure {
     partNumber?: number;
     tries?: number;
     retryable?: boolean;
-    /** nothing was aborted: it can go on from the last snapshot */
+    /** S3 has its parts still: parthaul.resume(upload.kept) goes on */
     resumable?: boolean;
+}
+
+/** An upload that has not ended, as parthaul.unfinished() lists it. */
+export interface Unfinished {
+    id: string;
+    /** of the file */
+    name: string;
+    size: number;
+    lastModified: number;
+    /** bytes that S3 had when it was last noted */
+    stored: number;
+    begunMs: number;
+    savedMs: number;
+    /** why it stopped, if it was not for the page's end */
+    failure?: Failure;
+    /** in this page or in another tab; absent: resume() can go on with it */
+    running?: 'here' | 'elsewhere';
+    /** of the file (Chromium), if upload() was given one: resume() needs no file then */
+    handle?: FileSystemFileHandle;
 }
 
 /** The engine's constants and error names: JavaScript has no copy of them. */
@@ -234,7 +262,7 @@ export type EngineEvent =
     | { kind: 'unreadable'; id: number; code: string }
     | { kind: 'granted'; id: number; document: string }
     | { kind: 'denied'; id: number; code: string; message: string }
-    | { kind: 'pause' | 'resume' | 'abort' | 'online' | 'offline' };
+    | { kind: 'pause' | 'resume' | 'abort' | 'online' | 'offline' | 'woke' };
 
 export interface EngineProgress {
     state: string;
@@ -258,11 +286,25 @@ export interface Config {
     transport: 'fetch' | 'xhr';
 }
 
+/** What lies in the browser's database. Never a secret. */
+export interface Kept extends Omit<Unfinished, 'running'> {
+    owner: string;
+    /** whose credentials it had; '' for getCredentials() */
+    api: string;
+    snapshot: string;
+}
+
 export interface OpenMessage {
     kind: 'open';
     id: number;
     file: Blob;
     options: Record<string, unknown>;
+    /** what to keep beside the snapshot; absent: nothing is kept */
+    keep?: Pick<Kept, 'owner' | 'name' | 'handle'>;
+    /** the kept upload to go on with */
+    kept?: string;
+    /** only to give it up */
+    discard?: boolean;
 }
 
 export interface AnswerMessage {
@@ -277,6 +319,7 @@ export type ToWorker =
     | { kind: 'start'; config: Config }
     | OpenMessage
     | AnswerMessage
+    | { kind: 'list'; ask: number }
     | { kind: 'network'; online: boolean }
     | { kind: 'pause' | 'resume' | 'abort'; id: number };
 
@@ -292,6 +335,9 @@ export type FromWorker =
     | { kind: 'ready'; tables: Tables }
     | { kind: 'crashed'; message: string }
     | { kind: 'updates'; updates: Update[] }
+    | { kind: 'kept'; id: number; kept?: string }
+    | { kind: 'changed' }
+    | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[]; message?: string }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }
     | { kind: 'ask'; ask: number; id: number; what: 'token' | 'credentials'; about: Ask };

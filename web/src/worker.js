@@ -9,15 +9,22 @@
  */
 
 import { EngineError, hasSimd, loadEngine } from './engine.js';
+import { Store } from './store.js';
 import { viaFetch, viaXhr } from './transport.js';
 
-/** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Notice, OpenMessage, ToWorker,
- *  Update} from './types.d.ts' */
+/** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Kept, Notice, OpenMessage,
+ *  ToWorker, Update} from './types.d.ts' */
 
 /** @typedef {object} Job one upload
  * @property {number} id
- * @property {number} handle the engine's
+ * @property {number} handle the engine's; 0 while what was kept is still read
+ * @property {EngineEvent[]} early what was to be told before there was a handle
  * @property {Blob} file
+ * @property {OpenMessage} request
+ * @property {Kept} [kept] what the browser keeps of it
+ * @property {"pause" | "resume" | "abort"} [said] what the page said last
+ * @property {boolean} storing the engine waits until that is done
+ * @property {number} storedMs when it was last written
  * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
  * @property {string} [road] that the API chose for this file
  * @property {number} untilMs of the engine's WAIT
@@ -36,6 +43,11 @@ const READ_OF_MANY = 2 << 20;
 const ROOM = 8;
 const ROOM_ALONE = 4;
 const UPDATE_MS = 100;
+/** A heartbeat that comes so late says that the machine slept, or that the browser froze the page. */
+const BEAT_MS = 1000;
+const FROZEN_MS = 10_000;
+/** How often to note, for the list of unfinished uploads, how far one is. */
+const NOTE_MS = 5000;
 const API_LIMIT_MS = 30_000;
 
 /** @type {import('./engine.js').Engine} */
@@ -114,26 +126,48 @@ function begin() {
 }
 
 /** @param {OpenMessage} request */
-function open({ id, file, options }) {
+function open(request) {
+    const { id, file } = request;
     waiting.delete(id);
+    /** @type {Job} */
+    const job = {
+        id,
+        handle: 0,
+        early: online ? [] : [{ kind: 'offline' }],
+        file,
+        request,
+        storing: false,
+        storedMs: 0,
+        active: new Map(),
+        untilMs: 0,
+        paused: false,
+        read: false,
+        parts: new Map(),
+        notices: [],
+        dirty: true,
+    };
+    running.set(id, job);
+    if (request.kept) reopen(job, request.kept);
+    else give(job, { keep: request.keep !== undefined });
+}
+
+/**
+ * Give an upload to the engine.
+ * @param {Job} job @param {Record<string, unknown>} more options
+ */
+function give(job, more) {
+    const seed = crypto.getRandomValues(new Uint32Array(1))[0];
+    const size = job.request.discard ? job.kept?.size : job.file.size;
     try {
-        const seed = crypto.getRandomValues(new Uint32Array(1))[0];
-        const handle = engine.open({ ...options, size: file.size, seed }, now());
-        running.set(id, {
-            id,
-            handle,
-            file,
-            active: new Map(),
-            untilMs: 0,
-            paused: false,
-            read: false,
-            parts: new Map(),
-            notices: [],
-            dirty: true,
-        });
-        if (!online) report(/** @type {Job} */ (running.get(id)), { kind: 'offline' });
+        const serverLacks = lacks.get(serverOf(job));
+        job.handle = engine.open({ ...job.request.options, serverLacks, ...more, size, seed }, now());
+        for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
-        post({ kind: 'failed', id, failure: failureOf(error) });
+        const failure = { ...failureOf(error), resumable: !!job.kept };
+        // What the engine cannot read, nobody can abort: it is only forgotten.
+        const lost = job.request.discard ? forget(job) : undefined;
+        const code = lost ? 'ABORTED' : failure.code;
+        Promise.resolve(lost).then(() => end(job, { kind: 'failed', id: job.id, failure: { ...failure, code } }));
     }
 }
 
@@ -143,9 +177,9 @@ function open({ id, file, options }) {
  * @returns {boolean} whether it sent a part, and may have more to send
  */
 function advance(job) {
-    if (!running.has(job.id)) return false;
+    if (!running.has(job.id) || !job.handle) return false;
     try {
-        for (;;) {
+        while (!job.storing) {
             const action = engine.step(job.handle, now(), requests < config.connections);
             switch (action.kind) {
                 case 'request':
@@ -170,6 +204,12 @@ function advance(job) {
                 case 'notice':
                     notice(job, action.notice);
                     break;
+                case 'save':
+                    keep(job, action.snapshot);
+                    break;
+                case 'forget':
+                    forget(job);
+                    break;
                 case 'wait':
                     job.untilMs = action.untilMs ?? Infinity;
                     return false;
@@ -181,6 +221,8 @@ function advance(job) {
                     return false;
             }
         }
+        job.untilMs = Infinity; // whoever stores wakes it
+        return false;
     } catch (error) {
         end(job, { kind: 'failed', id: job.id, failure: failureOf(error) });
         return false;
@@ -193,6 +235,7 @@ function advance(job) {
  */
 function report(job, event) {
     if (!running.has(job.id)) return;
+    if (!job.handle) return void job.early.push(event);
     try {
         engine.report(job.handle, now(), event);
         job.dirty = true;
@@ -209,8 +252,8 @@ function end(job, last) {
     show();
     running.delete(job.id);
     for (const controller of job.active.values()) controller.abort('CANCEL');
-    engine.close(job.handle);
-    post(last);
+    if (job.handle) engine.close(job.handle);
+    letGo(job, last).then(() => post(last));
     wake(); // there is room for another
 }
 
@@ -218,6 +261,141 @@ function end(job, last) {
 function failureOf(error) {
     if (!(error instanceof EngineError)) throw error;
     return { code: error.code, message: error.message };
+}
+
+// ---- What is kept -------------------------------------------------------------------------------
+
+const store = new Store(() => post({ kind: 'changed' }));
+
+/** Say it, as the engine would. @param {Job} job @param {string} message */
+function warn(job, message) {
+    notice(job, { kind: 'warning', message });
+}
+
+/**
+ * Keep a snapshot before the engine goes on. Where the browser cannot, the upload goes on all the
+ * same: from the start, and without being kept, where nothing has begun yet.
+ * @param {Job} job @param {string} snapshot
+ */
+async function keep(job, snapshot) {
+    const { file, request } = job;
+    const first = !job.kept;
+    /** @type {Kept} */
+    const kept = job.kept ?? {
+        id: crypto.randomUUID?.() ?? String(crypto.getRandomValues(new BigUint64Array(1))[0]),
+        owner: '',
+        name: '',
+        lastModified: /** @type {File} */ (file).lastModified ?? 0,
+        ...request.keep,
+        api: config.api ?? '',
+        size: file.size,
+        stored: 0,
+        begunMs: Date.now(),
+        savedMs: 0,
+        snapshot: '',
+    };
+    job.storing = true;
+    try {
+        if (first) await store.own(kept.id);
+        await save(job, Object.assign(kept, { snapshot, failure: undefined }));
+        if (first) {
+            job.kept = kept;
+            post({ kind: 'kept', id: job.id, kept: kept.id });
+            store.tell();
+        }
+    } catch (error) {
+        const { message } = /** @type {Error} */ (error);
+        warn(job, `This browser cannot keep the upload, so it cannot go on after a reload: ${message}`);
+        if (first) {
+            store.release(kept.id);
+            for (const controller of job.active.values()) controller.abort('CANCEL');
+            job.active.clear();
+            if (running.has(job.id)) engine.close(job.handle);
+            job.handle = 0;
+            job.road = undefined;
+            if (job.said) job.early.push({ kind: job.said });
+            if (running.has(job.id)) give(job, { keep: false });
+        }
+    }
+    job.storing = false;
+    wake();
+}
+
+/** @param {Job} job @param {Kept} kept */
+function save(job, kept) {
+    kept.savedMs = job.storedMs = Date.now();
+    if (job.handle && running.has(job.id)) kept.stored = engine.progress(job.handle).stored;
+    return store.save(kept);
+}
+
+/** The engine has no use for it any more. @param {Job} job */
+async function forget(job) {
+    if (!job.kept) return;
+    job.storing = true;
+    const { id } = job.kept;
+    try {
+        await store.remove(id);
+    } catch {
+        // It stays in the list. Whoever resumes it finds out what became of it.
+    }
+    store.release(id);
+    job.kept = undefined;
+    post({ kind: 'kept', id: job.id });
+    job.storing = false;
+    wake();
+}
+
+/** Before the page hears of the end: others may go on with it. @param {Job} job @param {FromWorker} last */
+async function letGo(job, last) {
+    if (!job.kept) return;
+    if (last.kind === 'failed' && !job.request.discard) {
+        job.kept.failure = last.failure;
+        await store.save(job.kept).catch(() => {});
+    }
+    store.release(job.kept.id);
+}
+
+/**
+ * Go on with an upload that was kept, or give it up.
+ * @param {Job} job @param {string} id
+ */
+async function reopen(job, id) {
+    /** @param {string} code @param {string} message @param {boolean} resumable */
+    const refuse = (code, message, resumable) =>
+        end(job, { kind: 'failed', id: job.id, failure: { code, message, resumable } });
+    if (!(await store.own(id))) return refuse('IN_USE', 'it is running in another tab', true);
+    try {
+        job.kept = await store.get(id);
+    } catch (error) {
+        store.release(id);
+        return refuse('NOT_KEPT', `what was kept cannot be read: ${/** @type {Error} */ (error).message}`, true);
+    }
+    if (!job.kept) {
+        store.release(id);
+        return refuse('NOT_KEPT', 'nothing is kept of this upload any more', false);
+    }
+    post({ kind: 'kept', id: job.id, kept: id });
+    store.tell();
+    job.road = 'multipart'; // its key is chosen
+    if (job.request.discard) job.early.push({ kind: 'abort' });
+    else Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
+    give(job, { keep: true, snapshot: job.kept.snapshot });
+    wake();
+}
+
+/** @param {number} ask */
+async function list(ask) {
+    try {
+        const [all, elsewhere] = await Promise.all([store.list(), store.elsewhere()]);
+        const here = new Set([...running.values()].map((job) => job.kept?.id));
+        const list = all.map(({ snapshot, ...kept }) => ({
+            ...kept,
+            running: here.has(kept.id) ? 'here' : elsewhere.has(kept.id) ? 'elsewhere' : undefined,
+        }));
+        post({ kind: 'listed', ask, list: /** @type {any} */ (list) });
+    } catch (error) {
+        post({ kind: 'listed', ask, list: [], message: /** @type {Error} */ (error).message });
+    }
 }
 
 // ---- Requests -----------------------------------------------------------------------------------
@@ -484,7 +662,8 @@ function show() {
     /** @type {Update[]} */
     const list = [];
     for (const job of running.values()) {
-        if (!job.dirty) continue;
+        if (!job.dirty || !job.handle) continue;
+        if (job.kept && !job.storing && Date.now() - job.storedMs > NOTE_MS) save(job, job.kept).catch(() => {});
         const { id, notices } = job;
         list.push({ id, progress: engine.progress(job.handle), parts: [...job.parts].flat(), notices });
         job.parts.clear();
@@ -494,8 +673,16 @@ function show() {
     if (list.length) post({ kind: 'updates', updates: list });
 }
 
+/** What servers were found not to know, for as long as this page lives. @type {Map<unknown, string[]>} */
+const lacks = new Map();
+/** @param {Job} job */
+const serverOf = (job) => config.api ?? job.request.options.endpoint;
+
 /** @param {Job} job @param {Notice} notice */
 function notice(job, notice) {
+    if (notice.kind === 'warning' && notice.code?.startsWith('LACKS_')) {
+        lacks.set(serverOf(job), [...(lacks.get(serverOf(job)) ?? []), notice.code]);
+    }
     if (notice.kind === 'part' && notice.partNumber && notice.partState) {
         // Only the newest state of each part matters.
         job.parts.set(notice.partNumber - 1, engine.tables.partStates.indexOf(notice.partState));
@@ -506,6 +693,14 @@ function notice(job, notice) {
     job.dirty = true;
     showLater();
 }
+
+let beat = Date.now();
+setInterval(() => {
+    const gap = Date.now() - beat;
+    beat = Date.now();
+    if (gap < FROZEN_MS) return;
+    for (const job of running.values()) if (job.handle) report(job, { kind: 'woke' });
+}, BEAT_MS);
 
 // ---- What the page and the browser say ------------------------------------------------------------
 
@@ -536,6 +731,9 @@ function listen(message) {
         case 'open':
             waiting.set(message.id, message);
             break;
+        case 'list':
+            list(message.ask);
+            return;
         case 'answer':
             asked.get(message.ask)?.(message);
             asked.delete(message.ask);
@@ -549,7 +747,9 @@ function listen(message) {
             const request = waiting.get(message.id);
             if (request) open(request);
             const job = running.get(message.id);
-            if (job) report(job, { kind: message.kind });
+            if (!job) break;
+            job.said = message.kind;
+            report(job, { kind: message.kind });
         }
     }
     wake();

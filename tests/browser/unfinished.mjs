@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+// What was begun goes on: after a reload, in another tab, by a handle; and where a browser keeps
+// nothing. In Chromium, with the demo's servers.
+
+import assert from 'node:assert/strict';
+import { randomFillSync } from 'node:crypto';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+
+import { startBrowser } from './browsers.mjs';
+import { runTests, sleep, test, until } from './harness.mjs';
+import { mint, startDemo, startReader, work } from './stack.mjs';
+
+const MiB = 1 << 20;
+const demo = await startDemo();
+const reader = startReader(demo);
+const chromium = await startBrowser('chromium', `${work}/profile-chromium`);
+
+function makeFile(name, size) {
+    const path = `${work}/files/${name}`;
+    const file = openSync(path, 'w');
+    const block = Buffer.alloc(MiB);
+    for (let at = 0; at < size; at += MiB) writeSync(file, randomFillSync(block), 0, Math.min(MiB, size - at));
+    closeSync(file);
+    return path;
+}
+
+/** What the pages complain about. */
+let complaints = [];
+
+async function openPage() {
+    const page = await chromium.puppeteer.newPage();
+    complaints = [];
+    page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => complaints.push(`exception: ${error}`));
+    page.on('dialog', (dialog) => dialog.accept()); // of beforeunload: something runs
+    await page.goto(demo.page);
+    return page;
+}
+
+/** A Parthaul of that user, on a page whose own one is not in use. */
+const libraryOn = (page, user) =>
+    page.evaluateHandle(async (api, token, owner) => {
+        const { Parthaul } = await import('./parthaul/parthaul.js');
+        const url = new URL('parthaul/worker.js', location.href).href;
+        const policy = trustedTypes.createPolicy('parthaul', { createScriptURL: () => url });
+        return new Parthaul({ api, owner, getToken: () => token, workerUrl: policy.createScriptURL(''), transport: 'xhr' });
+    }, demo.api, mint(demo, { sub: user }), user);
+
+async function signIn(page, name) {
+    await page.$eval('#user', (input) => (input.value = ''));
+    await page.type('#user', name);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#signed-in:not([hidden])');
+}
+
+const rows = (page) =>
+    page.$$eval('#uploads > li', (list) => list.map((li) => ({ ...li.dataset, text: li.textContent })));
+
+async function choose(page, path) {
+    await (await page.$('#files')).uploadFile(path);
+    await until(async () => (await rows(page)).length === 1, 'the row');
+}
+
+/** The only row's end, and that the bucket has the file. */
+async function assertArrives(page, path) {
+    const row = await until(async () => {
+        const [row] = await rows(page);
+        return row && ['done', 'failed'].includes(row.state) && row;
+    }, 'the end', 90_000);
+    assert.equal(row.state, 'done', row.text);
+    assert.ok((await reader.ask({ do: 'compare', key: row.key, file: path })).equal, 'other bytes');
+}
+
+const uploadsLeft = () => reader.ask({ do: 'uploads' });
+const click = (page, selector) => page.$eval(selector, (button) => button.click());
+
+async function listedFor(user) {
+    const page = await openPage();
+    const list = await page.evaluate((parthaul) => parthaul.unfinished(), await libraryOn(page, user));
+    await page.close();
+    return list;
+}
+
+test('what was begun goes on in another tab, with the same file and no other', async () => {
+    const path = makeFile('kept.bin', 150 * MiB);
+    const other = makeFile('other.bin', 150 * MiB);
+    const first = await openPage();
+    const here = await libraryOn(first, 'grace');
+    await first.evaluate(() => {
+        const input = Object.assign(document.createElement('input'), { type: 'file', id: 'test-file' });
+        document.body.append(input);
+    });
+    await (await first.$('#test-file')).uploadFile(path);
+    await first.evaluate((parthaul) => {
+        window.upload = parthaul.upload(document.getElementById('test-file').files[0]);
+    }, here);
+    await until(() => first.evaluate(() => window.upload.progress.stored > 0), 'a part');
+    const second = await openPage();
+    const there = await libraryOn(second, 'grace');
+    const listed = () => second.evaluate((parthaul) => parthaul.unfinished(), there);
+    const [kept] = await listed();
+    assert.equal(kept.running, 'elsewhere');
+    assert.equal(kept.name, 'kept.bin');
+    assert.equal(kept.size, 150 * MiB);
+    assert.equal(await first.evaluate(() => window.upload.kept), kept.id);
+    assert.deepEqual(await listedFor('heidi'), [], "nobody else's are listed");
+    const attempt = (file) =>
+        second.evaluate(async (parthaul, id, file) => {
+            try {
+                return await (await parthaul.resume(id, file)).done;
+            } catch (error) {
+                return { code: error.code, resumable: error.resumable, partNumber: error.partNumber };
+            }
+        }, there, kept.id, file);
+    assert.equal((await attempt()).code, 'IN_USE');
+    const bytes = await first.evaluate(async () => {
+        // All that this origin has written down, as text.
+        const open = indexedDB.open('parthaul');
+        await new Promise((resolve) => (open.onsuccess = resolve));
+        const all = open.result.transaction('uploads').objectStore('uploads').getAll();
+        await new Promise((resolve) => (all.onsuccess = resolve));
+        return JSON.stringify(all.result);
+    });
+    assert.match(bytes, /uploadId/);
+    assert.doesNotMatch(bytes, /eyJ|secret|signature|credential|x-amz/i, 'no secret is kept');
+
+    // The tab goes, as by a crash; the other one hears of it.
+    await second.evaluate((parthaul) => {
+        window.heard = 0;
+        parthaul.addEventListener('unfinished', () => window.heard++);
+    }, there);
+    const began = await reader.ask({ do: 'uploads' });
+    await first.close({ runBeforeUnload: false });
+    await until(async () => (await listed())[0].running === undefined, 'the lock to be free');
+    assert.ok(await second.evaluate(() => window.heard), 'it was told');
+    assert.deepEqual(await reader.ask({ do: 'uploads' }), began, 'closing the tab aborts nothing');
+    assert.deepEqual(await attempt(), { code: 'FILE_NEEDED', resumable: true });
+    await second.evaluate(() => {
+        const input = Object.assign(document.createElement('input'), { type: 'file', id: 'test-file', multiple: true });
+        document.body.append(input);
+    });
+    await (await second.$('#test-file')).uploadFile(other, path);
+    const file = (i) => second.evaluateHandle((i) => document.getElementById('test-file').files[i], i);
+    const wrong = await attempt(await file(0));
+    assert.equal(wrong.code, 'FILE_CHANGED');
+    assert.ok(wrong.resumable && wrong.partNumber >= 1, JSON.stringify(wrong));
+    const [after] = await listed();
+    assert.equal(after.failure.code, 'FILE_CHANGED', 'the list says why it stopped');
+    const receipt = await attempt(await file(1));
+    assert.equal(receipt.verified, 'object', JSON.stringify(receipt));
+    assert.ok((await reader.ask({ do: 'compare', key: receipt.key, file: path })).equal);
+    assert.deepEqual(await listed(), []);
+    assert.deepEqual(await uploadsLeft(), []);
+    assert.deepEqual(complaints, []);
+    await second.close();
+});
+
+test('after a reload the page lists what was begun, and the same file goes on', async () => {
+    const path = makeFile('reloaded.bin', 150 * MiB);
+    const page = await openPage();
+    await signIn(page, 'judy');
+    const begin = async () => {
+        await choose(page, path);
+        await until(async () => (await reader.ask({ do: 'parts', prefix: 'upload/judy/' })) > 1, 'parts');
+        await page.reload();
+        assert.equal(await page.$eval('#unfinished', (section) => section.hidden), true, 'nobody is signed in');
+        await signIn(page, 'judy');
+        await page.waitForSelector('#unfinished:not([hidden])');
+        return page.$eval('#kept > li', (li) => ({ ...li.dataset, text: li.innerText }));
+    };
+    const listed = await begin();
+    assert.equal(listed.name, 'reloaded.bin');
+    assert.match(listed.text, /Stopped .* It can go on, with the same file\./);
+
+    // Another user of this browser sees nothing of it.
+    await click(page, '#sign-out');
+    await signIn(page, 'mallory');
+    await sleep(500);
+    assert.equal(await page.$eval('#unfinished', (section) => section.hidden), true);
+    await click(page, '#sign-out');
+    await signIn(page, 'judy');
+    await page.waitForSelector('#kept .go-on');
+
+    const chooser = (selector, file) =>
+        Promise.all([page.waitForFileChooser(), page.click(selector)]).then(([dialog]) => dialog.accept([file]));
+    await chooser('#kept .go-on', makeFile('shorter.bin', 1000));
+    await until(() => page.$eval('#message', (p) => p.innerText.includes('another file')), 'the refusal');
+    const had = await reader.ask({ do: 'parts', prefix: 'upload/judy/' });
+    await chooser('#kept .go-on', path);
+    await assertArrives(page, path);
+    assert.ok(had > 1);
+    await until(() => page.$eval('#unfinished', (section) => section.hidden), 'the list to be empty');
+
+    // The same file chosen anew goes on by itself; and Discard leaves nothing.
+    await click(page, '.remove');
+    await begin();
+    await (await page.$('#files')).uploadFile(path);
+    await until(async () => (await rows(page)).length === 1, 'the row');
+    await assertArrives(page, path);
+    await click(page, '.remove');
+    await begin();
+    await click(page, '#kept .discard');
+    await until(() => page.$eval('#unfinished', (section) => section.hidden), 'it to be discarded');
+    assert.deepEqual(await uploadsLeft(), []);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test('a handle of the file makes going on one call', async () => {
+    const page = await openPage();
+    const first = await libraryOn(page, 'ken');
+    await page.evaluate(async (parthaul) => {
+        // The origin's own files have handles too, and need no click of a person.
+        const folder = await navigator.storage.getDirectory();
+        const handle = await folder.getFileHandle('film.bin', { create: true });
+        const writer = await handle.createWritable();
+        for (let i = 0; i < 60; i++) await writer.write(new Uint8Array(1 << 20).fill(i));
+        await writer.close();
+        const options = { handle, presignLimit: 0, partSize: 5 << 20 };
+        window.upload = parthaul.upload(await handle.getFile(), options);
+    }, first);
+    await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
+    await page.reload();
+    const second = await libraryOn(page, 'ken');
+    const receipt = await page.evaluate(async (parthaul) => {
+        const [kept] = await parthaul.unfinished();
+        return (await parthaul.resume(kept.id)).done;
+    }, second);
+    assert.equal(receipt.verified, 'object');
+    assert.equal(receipt.size, 60 * MiB);
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
+test('a browser that keeps nothing uploads all the same, and says so once', async () => {
+    for (const [name, broken] of Object.entries({
+        'no database': () => (indexedDB.open = () => { throw new DOMException('not here', 'SecurityError'); }),
+        'a full disk': () =>
+            (IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }),
+    })) {
+        const page = await openPage();
+        const [result] = await Promise.all([
+            libraryOn(page, 'ivan').then((parthaul) => page.evaluate(async (parthaul) => {
+                const upload = parthaul.upload(new Blob([new Uint8Array(40 << 20)]), { name: 'x.bin', presignLimit: 0 });
+                const warnings = [];
+                upload.addEventListener('warning', (event) => warnings.push(event.detail.message));
+                const receipt = await upload.done;
+                return { receipt, warnings, kept: upload.kept, list: await parthaul.unfinished() };
+            }, parthaul)),
+            new Promise((resolve) => page.once('workercreated', (worker) => resolve(worker.evaluate(`(${broken})()`)))),
+        ]);
+        assert.equal(result.receipt.verified, 'object', name);
+        assert.equal(result.warnings.length, 1, `${name}: ${result.warnings}`);
+        assert.match(result.warnings[0], /cannot keep the upload/);
+        assert.equal(result.kept, undefined);
+        assert.deepEqual(result.list, []);
+        await page.close();
+    }
+    assert.deepEqual(await uploadsLeft(), []);
+});
+
+await runTests();
+await chromium.close();
+reader.stop();
+await demo.stop();
+if (!process.exitCode) rmSync(work, { recursive: true, force: true });

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/**
+ * store.js - what a browser keeps of uploads that have not ended: IndexedDB for the snapshots, Web
+ * Locks so that one tab owns an upload, a BroadcastChannel so that the others hear of it.
+ *
+ * Nothing secret is kept, and nothing here may end an upload: where the browser refuses (a private
+ * window, a full disk, a policy), the caller is told and goes on without.
+ */
+
+/** @import {Kept} from './types.d.ts' */
+
+const NAME = 'parthaul';
+/** A browser that does not answer is as good as one that refuses. */
+const LIMIT_MS = 5000;
+/** A lock is free at once, or those who watch it have it for a moment. */
+const LOCK_MS = 1000;
+
+/**
+ * @template T
+ * @param {Promise<T>} promise @param {string} what
+ * @returns {Promise<T>}
+ */
+function inTime(promise, what) {
+    return new Promise((resolve, reject) => {
+        const late = () => reject(new Error(`${what} takes too long`));
+        const timer = setTimeout(late, LIMIT_MS);
+        promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+}
+
+/** @param {IDBRequest<any>} request @returns {Promise<any>} */
+const answer = (request) =>
+    new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+    });
+
+/** What this origin keeps. One for a worker. */
+export class Store {
+    /** @type {Promise<IDBDatabase> | undefined} */
+    #opening;
+    /** Releases of the locks that are held here, by id. @type {Map<string, () => void>} */
+    #held = new Map();
+    /** Uploads of other tabs that are waited for. @type {Set<string>} */
+    #watched = new Set();
+    #channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel(NAME) : undefined;
+    #onChange;
+
+    /** @param {() => void} onChange called when another tab has kept, removed or let go of something */
+    constructor(onChange) {
+        this.#onChange = onChange;
+        if (this.#channel) this.#channel.onmessage = () => onChange();
+    }
+
+    /** @returns {Promise<IDBDatabase>} */
+    #database() {
+        this.#opening ??= inTime(this.#open(), 'opening the database');
+        this.#opening.catch(() => (this.#opening = undefined)); // the next time may be a better one
+        return this.#opening;
+    }
+
+    /** @returns {Promise<IDBDatabase>} */
+    async #open() {
+        const request = indexedDB.open(NAME, 1);
+        request.onupgradeneeded = () => request.result.createObjectStore('uploads', { keyPath: 'id' });
+        const database = await answer(request);
+        // Whoever clears the site's data, or upgrades it, does not have to wait for this tab.
+        database.onversionchange = () => database.close();
+        database.onclose = () => (this.#opening = undefined);
+        return database;
+    }
+
+    /**
+     * @param {IDBTransactionMode} mode @param {(uploads: IDBObjectStore) => IDBRequest<any>} use
+     * @returns {Promise<any>}
+     */
+    async #run(mode, use) {
+        const database = await this.#database();
+        // Strict: the disk has it, so that a machine that loses its power has it too.
+        const transaction = database.transaction('uploads', mode, { durability: 'strict' });
+        const written = new Promise((resolve, reject) => {
+            transaction.oncomplete = resolve;
+            transaction.onabort = () => reject(transaction.error ?? new Error('it was aborted'));
+        });
+        const result = answer(use(transaction.objectStore('uploads')));
+        const [value] = await inTime(Promise.all([result, written]), 'the database');
+        return value;
+    }
+
+    /** Keep an upload, in place of what was kept of it. It is on disk when this resolves. @param {Kept} kept */
+    async save(kept) {
+        try {
+            await this.#run('readwrite', (uploads) => uploads.put(kept));
+        } catch (error) {
+            // A handle of a file is a convenience; not every browser can keep it.
+            if (!kept.handle || /** @type {Error} */ (error).name !== 'DataCloneError') throw error;
+            kept.handle = undefined;
+            await this.#run('readwrite', (uploads) => uploads.put(kept));
+        }
+    }
+
+    /** @param {string} id */
+    async remove(id) {
+        await this.#run('readwrite', (uploads) => uploads.delete(id));
+        this.tell();
+    }
+
+    /** @param {string} id @returns {Promise<Kept | undefined>} */
+    get(id) {
+        return this.#run('readonly', (uploads) => uploads.get(id));
+    }
+
+    /** @returns {Promise<Kept[]>} */
+    list() {
+        return this.#run('readonly', (uploads) => uploads.getAll());
+    }
+
+    /** Tell the other tabs that something changed. */
+    tell() {
+        this.#channel?.postMessage('changed');
+    }
+
+    // ---- Who owns an upload -----------------------------------------------------------------------
+
+    /**
+     * Own an upload until release(), or until this tab ends in any way. Browsers have no locks where
+     * a page is not from a secure origin; there, nobody can be kept away.
+     * @param {string} id
+     * @returns {Promise<boolean>} false: another tab owns it
+     */
+    async own(id) {
+        if (!navigator.locks) return true;
+        if (this.#held.has(id)) return false;
+        this.#held.set(id, () => {});
+        return new Promise((resolve) => {
+            const held = () =>
+                new Promise((release) => {
+                    this.#held.set(id, () => release(undefined));
+                    resolve(true);
+                });
+            const signal = AbortSignal.timeout(LOCK_MS);
+            navigator.locks.request(`${NAME}:${id}`, { signal }, held).catch(() => {
+                this.#held.delete(id);
+                resolve(false);
+            });
+        });
+    }
+
+    /** @param {string} id */
+    release(id) {
+        this.#held.get(id)?.();
+        this.#held.delete(id);
+        this.tell();
+    }
+
+    /** The ids of uploads that other tabs own. Each is watched, to hear when its tab ends or crashes. */
+    async elsewhere() {
+        const locks = (await navigator.locks?.query())?.held ?? [];
+        const names = locks.map((lock) => lock.name ?? '').filter((name) => name.startsWith(`${NAME}:`));
+        const ids = new Set(names.map((name) => name.slice(NAME.length + 1)));
+        for (const id of this.#held.keys()) ids.delete(id);
+        for (const id of ids) this.#watch(id);
+        return ids;
+    }
+
+    /** @param {string} id */
+    async #watch(id) {
+        if (this.#watched.has(id)) return;
+        this.#watched.add(id);
+        await navigator.locks.request(`${NAME}:${id}`, { mode: 'shared' }, () => {}).catch(() => {});
+        this.#watched.delete(id);
+        this.#onChange();
+    }
+}
