@@ -255,9 +255,12 @@ typedef struct ph_upload_options {
     ph_payload payload;
     unsigned
         server_lacks; /* bits of ph_lack, from the warnings of an earlier upload; 0: none known */
-    uint32_t concurrency;   /* parts sent at the same time, 1..32; 0: 4 */
-    uint32_t tries;         /* of one request before the upload rests; 0: 8 */
-    uint64_t patience_ms;   /* without any success before the upload fails; 0: it rests for ever */
+    uint32_t concurrency; /* parts sent at the same time at most, 1..32; 0: 4, and up to 6 while
+                               that makes it faster */
+    uint64_t max_rate;    /* bytes a second, on the average of some parts; 0: as fast as it goes */
+    bool polite;          /* one part at a time, and quiet for half as long after each */
+    uint32_t tries;       /* of one request before the upload rests; 0: 8 */
+    uint64_t patience_ms; /* without any success before the upload fails; 0: it rests for ever */
     uint64_t presign_limit; /* files up to this size are hashed before credentials are asked for, so
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */
@@ -295,6 +298,8 @@ typedef struct ph_request {
     uint32_t part_number; /* or 0 */
     uint32_t stall_ms;    /* give up (PH_ERR_TIMEOUT) when no byte moved for so long */
     uint32_t answer_ms;   /* give up when the body is out and no answer came for so long */
+    uint64_t limit_ms;    /* of the whole, for hosts that do not see bytes move: so long only a
+                             connection that is dead takes, as fast as the others were */
 } ph_request;
 
 typedef struct ph_hash_job {

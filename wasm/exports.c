@@ -250,6 +250,8 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
         .part_size = number(doc, "partSize"),
         .name = ph_json_member_text(doc, "name"),
         .concurrency = (uint32_t)number(doc, "concurrency"),
+        .max_rate = number(doc, "maxRate"),
+        .polite = ph_json_is_true(ph_json_member(doc, "polite")),
         .tries = (uint32_t)number(doc, "tries"),
         .patience_ms = number(doc, "patienceMs"),
         .presign_limit = number(doc, "presignLimit"),
@@ -317,6 +319,7 @@ static void add_request(ph_buf *b, const ph_request *r)
         ph_json_add_u64(b, "partNumber", r->part_number);
     ph_json_add_u64(b, "stallMs", r->stall_ms);
     ph_json_add_u64(b, "answerMs", r->answer_ms);
+    ph_json_add_u64(b, "limitMs", r->limit_ms);
     ph_json_close(b);
 }
 

@@ -111,6 +111,41 @@ static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
     return AGAIN_NOW;
 }
 
+#define FASTER 1.1 /* by so much it must be, or one connection less does the same */
+
+static void begin_round(ph_upload *u, uint64_t now_ms)
+{
+    u->round_ms = now_ms;
+    u->round_bytes = u->round_parts = 0;
+}
+
+/* A part is stored: how fast does one go, and do more at the same time make it faster in all? */
+static void measure(ph_upload *u, uint64_t now_ms, uint64_t begun_ms, uint64_t length)
+{
+    double took = now_ms > begun_ms ? (double)(now_ms - begun_ms) : 1;
+    if (length * 2 >= u->ledger.plan.part_size)
+        u->rate = u->rate > 0 ? (3 * u->rate + (double)length / took) / 4 : (double)length / took;
+    if (u->options.polite)
+        u->pace_ms = now_ms + (uint64_t)(took / 2);
+    if (!u->round_ms)
+        begin_round(u, begun_ms);
+    u->round_bytes += length;
+    if (++u->round_parts < 2 * u->ceiling || u->settled || u->limit < u->ceiling)
+        return;
+    double round = now_ms > u->round_ms ? (double)(now_ms - u->round_ms) : 1;
+    double goodput = (double)u->round_bytes / round;
+    u->settled = goodput < FASTER * u->goodput;
+    if (u->settled)
+        u->ceiling--;
+    else if (u->ceiling < u->options.concurrency)
+        u->ceiling++;
+    else
+        u->settled = true;
+    u->limit = u->ceiling;
+    u->goodput = goodput;
+    begin_round(u, now_ms);
+}
+
 static bool is_congestion(int err)
 {
     return err == PH_ERR_SLOW_DOWN || err == PH_ERR_TIMEOUT || err == PH_ERR_REQUEST_TIMEOUT;
@@ -162,7 +197,9 @@ static void hurry(ph_upload *u, uint64_t now_ms)
     u->control.at_ms = now_ms;
     u->ask.at_ms = now_ms;
     u->rest_until_ms = now_ms;
+    u->pace_ms = 0;
     u->looks = 0;
+    begin_round(u, now_ms);
     u->alive_ms = now_ms;
 }
 
@@ -259,8 +296,8 @@ static void note_success(ph_upload *u, uint64_t now_ms)
     end_rest(u, now_ms);
     u->refusals = 0;
     u->clock_fixes = 0;
-    if (u->limit < u->options.concurrency)
-        u->limit += 1 / u->limit;
+    if (u->limit < u->ceiling)
+        u->limit = u->limit + 1 / u->limit < u->ceiling ? u->limit + 1 / u->limit : u->ceiling;
 }
 
 /* ---- The end --------------------------------------------------------------------------------- */
@@ -404,6 +441,14 @@ static void go_looking(ph_upload *u)
 
 static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, const ph_reply *reply)
 {
+    if (slot->second.id && ph_err_retry(err) == PH_RETRY_BACKOFF) {
+        slot->attempt = slot->second; /* which goes on */
+        slot->begun_ms = slot->second_begun_ms;
+        slot->second = (ph_attempt){0};
+        slot->second_begun_ms = now_ms;
+        return PH_OK;
+    }
+    ph_upload_cancel(u, &slot->second);
     if (u->resumed && is_worth_a_restart(u, err)) {
         go_looking(u);
         return PH_OK;
@@ -496,6 +541,8 @@ static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_re
     if (err != PH_OK)
         return err;
     note_success(u, now_ms);
+    ph_upload_cancel(u, &slot->second);
+    measure(u, now_ms, slot->begun_ms, ph_ledger_length(&u->ledger, slot->part_number));
     ph_upload_set_part(u, slot, PH_PART_SENT);
     *slot = (ph_slot){0};
     parts_done(u);
@@ -1074,9 +1121,21 @@ static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 static ph_slot *slot_of(ph_upload *u, uint32_t id)
 {
     for (size_t i = 0; i < PH_SLOTS; i++)
-        if (u->slots[i].part_number && u->slots[i].attempt.id == id)
+        if (u->slots[i].part_number &&
+            (u->slots[i].attempt.id == id || (id && u->slots[i].second.id == id)))
             return &u->slots[i];
     return NULL;
+}
+
+/* The second send of a part is the one that ended. */
+static void swap_attempts(ph_slot *slot)
+{
+    ph_attempt first = slot->attempt;
+    uint64_t first_begun_ms = slot->begun_ms;
+    slot->attempt = slot->second;
+    slot->begun_ms = slot->second_begun_ms;
+    slot->second = first;
+    slot->second_begun_ms = first_begun_ms;
 }
 
 /* What an event that bears an id belongs to. */
@@ -1086,11 +1145,13 @@ static int take_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     bool control = u->control.id == e->id;
     bool answer = e->kind == PH_EVENT_RESPONSE, lost = e->kind == PH_EVENT_FAILED;
     if (slot && slot->state == PH_PART_SENDING) {
+        if (slot->second.id == e->id && (answer || lost))
+            swap_attempts(slot);
         if (answer)
             return part_answered(u, now_ms, slot, e);
         if (lost)
             return part_failed(u, now_ms, slot, e->err, NULL);
-        if (e->kind == PH_EVENT_SENT)
+        if (e->kind == PH_EVENT_SENT && slot->attempt.id == e->id)
             slot->sent = least(e->bytes, ph_ledger_length(&u->ledger, slot->part_number));
     } else if (slot && slot->state == PH_PART_HASHING && e->kind == PH_EVENT_HASHED) {
         return part_hashed(u, slot, e);

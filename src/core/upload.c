@@ -14,9 +14,13 @@
 #include "str.h"
 
 #define DEFAULT_CONCURRENCY 4u
+#define DEFAULT_CEILING 6u /* connections to one host that a browser has */
 #define DEFAULT_TRIES 8u
 
 #define SECOND 1000u
+
+/* The slowest line that is worth waiting for, in bytes/ms, while no part was measured. */
+#define SLOWEST 64.0
 
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
@@ -210,11 +214,11 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     u->random = options->seed;
     u->next_id = 1;
     u->renew_ms = UINT64_MAX;
+    u->limit = u->ceiling = u->options.concurrency ? u->options.concurrency : DEFAULT_CONCURRENCY;
     if (!u->options.concurrency)
-        u->options.concurrency = DEFAULT_CONCURRENCY;
+        u->options.concurrency = DEFAULT_CEILING;
     if (!u->options.tries)
         u->options.tries = DEFAULT_TRIES;
-    u->limit = u->options.concurrency;
     u->budget = ph_upload_budget(u);
     u->alive_ms = now_ms;
     if (!fits_presigned_put(&options->object))
@@ -554,6 +558,7 @@ void ph_upload_cancel_parts(ph_upload *u, bool digests)
             slot->attempt.tries--;
         }
         ph_upload_cancel(u, &slot->attempt);
+        ph_upload_cancel(u, &slot->second);
         slot->sent = 0;
         ph_upload_set_part(u, slot, slot->hashed ? PH_PART_READY : PH_PART_TODO);
     }
@@ -710,10 +715,12 @@ static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
     bool content = u->state == PH_STATE_ABORTING && has_grant(u) && !u->creds_refused;
     if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
-    *why = !has_grant(u)                     ? PH_WHY_FIRST
-           : u->creds_refused && u->refusals ? PH_WHY_REFUSED
-                                             : PH_WHY_EXPIRING;
-    return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
+    bool needed = !has_grant(u) || u->creds_refused;
+    /* Those that ended while the host slept were not refused by anybody. */
+    *why = !has_grant(u)                                ? PH_WHY_FIRST
+           : u->creds_refused && u->refusal.http_status ? PH_WHY_REFUSED
+                                                        : PH_WHY_EXPIRING;
+    return needed || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
 }
 
 static void give_ask(ph_upload *u, ph_why why, ph_action *out)
@@ -745,7 +752,8 @@ static void fill_request(const ph_upload *u, ph_operation op, ph_action *out)
                       .headers = u->built.header,
                       .header_count = u->built.header_count,
                       .stall_ms = 60 * SECOND,
-                      .answer_ms = 60 * SECOND};
+                      .answer_ms = 60 * SECOND,
+                      .limit_ms = 60 * SECOND};
     if (ph_upload_is_presigned(u)) {
         r->method = PH_METHOD_PUT;
         r->url = u->grant.url;
@@ -760,6 +768,7 @@ static void fill_complete(const ph_upload *u, ph_action *out)
     out->u.request.text = ph_buf_view(&u->document);
     out->u.request.stall_ms = 300 * SECOND;
     out->u.request.answer_ms = 600 * SECOND;
+    out->u.request.limit_ms = 600 * SECOND;
 }
 
 static ph_call call_of(const ph_upload *u, uint64_t now_ms, ph_operation op)
@@ -824,7 +833,15 @@ static int give_control(ph_upload *u, uint64_t now_ms, ph_operation op, ph_actio
     return PH_OK;
 }
 
-static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *out)
+/* How long a part of this length takes, as the others did. */
+static uint64_t usual_ms(const ph_upload *u, uint64_t length)
+{
+    return (uint64_t)((double)length / (u->rate > 0 ? u->rate : SLOWEST));
+}
+
+/* `attempt` is the slot's first or second. */
+static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *attempt,
+                     ph_action *out)
 {
     ph_operation op = u->single ? PH_OP_PUT_OBJECT : PH_OP_UPLOAD_PART;
     if (!ph_upload_is_presigned(u)) {
@@ -837,9 +854,11 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *ou
         if (err != PH_OK)
             return err;
     }
-    start(u, &slot->attempt, PH_ACTION_REQUEST, out);
+    start(u, attempt, PH_ACTION_REQUEST, out);
     u->probe = out->id;
-    ph_upload_set_part(u, slot, PH_PART_SENDING);
+    *(attempt == &slot->attempt ? &slot->begun_ms : &slot->second_begun_ms) = now_ms;
+    if (attempt == &slot->attempt)
+        ph_upload_set_part(u, slot, PH_PART_SENDING);
     fill_request(u, op, out);
     ph_request *r = &out->u.request;
     r->from_file = true;
@@ -848,6 +867,13 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *ou
     r->part_number = u->single ? 0 : slot->part_number;
     r->stall_ms = 30 * SECOND;
     r->answer_ms = 120 * SECOND;
+    /* A line that became slower gets more with each try. */
+    uint32_t doubled = attempt->tries < 6 ? attempt->tries - 1 : 5;
+    r->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
+    if (u->options.max_rate) {
+        uint64_t from = u->pace_ms > now_ms ? u->pace_ms : now_ms;
+        u->pace_ms = from + r->length * 1000 / u->options.max_rate;
+    }
     return PH_OK;
 }
 
@@ -885,6 +911,8 @@ static uint32_t used_slots(const ph_upload *u)
 
 static uint32_t limit_now(const ph_upload *u)
 {
+    if (u->options.polite)
+        return 1;
     return u->limit < 1 ? 1 : (uint32_t)u->limit;
 }
 
@@ -973,6 +1001,54 @@ static void wake_slots(ph_upload *u, uint64_t now_ms)
     }
 }
 
+/*
+ * The part that the upload waits for at last, when all others are stored or under way: it is sent a
+ * second time when it takes three times as long as the others did. `at_ms` says when that is. One at
+ * a time, and never an object itself: its second answer would be a refusal of the first.
+ */
+static ph_slot *late_slot(ph_upload *u, uint64_t *at_ms)
+{
+    ph_slot *late = NULL;
+    if (u->single || u->rate <= 0 || u->rest_err || u->options.polite ||
+        count_slots(u, PH_PART_SENDING) >= limit_now(u) ||
+        u->next_part <= u->ledger.plan.part_count)
+        return NULL;
+    for (size_t i = 0; i < PH_SLOTS; i++) {
+        ph_slot *s = &u->slots[i];
+        if (!s->part_number)
+            continue;
+        if (s->state != PH_PART_SENDING || s->second.id)
+            return NULL;
+        uint64_t usual = usual_ms(u, ph_ledger_length(&u->ledger, s->part_number));
+        uint64_t begun = s->begun_ms > s->second_begun_ms ? s->begun_ms : s->second_begun_ms;
+        uint64_t at = begun + 3 * (usual > SECOND ? usual : SECOND);
+        if (!late || at < *at_ms) {
+            late = s;
+            *at_ms = at;
+        }
+    }
+    return late;
+}
+
+static int give_second(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *out)
+{
+    slot->second = slot->attempt;
+    slot->second.id = 0;
+    int err = give_part(u, now_ms, slot, &slot->second, out);
+    if (err != PH_OK)
+        return err;
+    u->retries++;
+    ph_upload_note(u,
+                   &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                .part_number = slot->part_number,
+                                .part_state = PH_PART_SENDING,
+                                .err = PH_ERR_TIMEOUT,
+                                .until_ms = now_ms,
+                                .message = "it takes much longer than the others did: it is sent a "
+                                           "second time, and the first answer counts"});
+    return PH_OK;
+}
+
 /* Returns whether an action was given, or an error. */
 static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, ph_action *out)
 {
@@ -982,8 +1058,13 @@ static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *give
     uint32_t in_flight = count_slots(u, PH_PART_SENDING);
     *given = true;
     bool free = in_flight < (u->rest_err ? u->options.concurrency : limit_now(u));
-    if (slot && may_send && !u->offline && !u->creds_refused && free && may_try(u, now_ms))
-        return give_part(u, now_ms, slot, out);
+    bool ready = may_send && !u->offline && !u->creds_refused && free && may_try(u, now_ms);
+    if (slot && ready && now_ms >= u->pace_ms)
+        return give_part(u, now_ms, slot, &slot->attempt, out);
+    uint64_t late_ms;
+    slot = ready ? late_slot(u, &late_ms) : NULL;
+    if (slot && late_ms <= now_ms)
+        return give_second(u, now_ms, slot, out);
     slot = lowest(u, PH_PART_TODO);
     if (slot && may_hash(u)) {
         give_part_hash(u, slot, out);
@@ -1001,9 +1082,9 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 }
 
 /* The next moment at which a step could do more than now, if nothing happens before. */
-static uint64_t next_moment(const ph_upload *u, uint64_t now_ms)
+static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
 {
-    uint64_t at = UINT64_MAX;
+    uint64_t at = UINT64_MAX, late_ms;
     bool sending = u->state == PH_STATE_SENDING;
     if (u->paused)
         return at;
@@ -1016,6 +1097,10 @@ static uint64_t next_moment(const ph_upload *u, uint64_t now_ms)
         bool looking = ph_upload_is_probing(u) || u->rest_until_ms <= now_ms;
         return looking ? at : sooner(at, u->rest_until_ms);
     }
+    if (sending && u->pace_ms > now_ms && lowest(u, PH_PART_READY))
+        at = sooner(at, u->pace_ms);
+    if (sending && late_slot(u, &late_ms) && late_ms > now_ms)
+        at = sooner(at, late_ms);
     if (!u->control.id && u->control.at_ms > now_ms)
         at = sooner(at, u->control.at_ms);
     if (!u->ask.id) {

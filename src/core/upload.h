@@ -36,6 +36,9 @@ typedef struct ph_slot {
     bool hashed;
     uint32_t bad_digests; /* how often S3 got other bytes */
     uint64_t sent;
+    uint64_t begun_ms; /* SENDING: of `attempt` */
+    ph_attempt second; /* SENDING: the same once more, when all others are done and it is late */
+    uint64_t second_begun_ms;
 } ph_slot;
 
 struct ph_upload {
@@ -78,7 +81,16 @@ struct ph_upload {
     uint64_t rest_until_ms; /* then one request is tried ... */
     uint32_t probe;         /* ... of this id */
     uint64_t alive_ms;      /* the last success, or when whatever hindered it ended */
-    double limit; /* parts at the same time: options.concurrency, or less when S3 is slow */
+
+    /* how fast it goes */
+    double limit;   /* parts at the same time: `ceiling`, or less when S3 is slow */
+    double ceiling; /* up to options.concurrency, while more make it faster */
+    bool settled;   /* more did not */
+    double rate;    /* of one part, in bytes/ms; 0: none was measured */
+    double goodput; /* of all parts, in the last round */
+    uint64_t round_ms, round_bytes;
+    uint32_t round_parts;
+    uint64_t pace_ms; /* no part begins before */
 
     /* the object */
     bool single; /* one PutObject */

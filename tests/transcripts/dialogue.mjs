@@ -210,6 +210,8 @@ class Player {
         if (concurrency) options.concurrency = number(concurrency);
         if (given.lacks) options.serverLacks = given.lacks.split(',');
         if (tries) options.tries = number(tries);
+        if (given.polite) options.polite = given.polite === 'yes';
+        if (given['max-rate']) options.maxRate = number(given['max-rate']);
         if (patience) options.patienceMs = number(patience);
         if (given['presign-limit']) options.presignLimit = number(given['presign-limit']);
         if (credentials !== 'ask') options.credentials = this.#grant(given, START);

@@ -39,6 +39,7 @@ export class Session {
     #secrets = new Map();
     #urls = new Set();
     #paused = false;
+    #aborts = false;
     #offline = false;
     #keep;
     /** The last snapshot, until it is forgotten. @type {string | undefined} */
@@ -49,7 +50,7 @@ export class Session {
         session.now = now;
         session.#engine = engine;
         session.#file = file;
-        session.#concurrency = options.concurrency || 4;
+        session.#concurrency = options.concurrency || 6;
         session.#keep = options.keep;
         if (options.keep) session.saved = options.snapshot;
         if (options.credentials) session.#learn(options.credentials);
@@ -70,6 +71,7 @@ export class Session {
         switch (action.kind) {
             case 'request':
                 this.#begin(action);
+                this.#aborts ||= action.request.operation === 'AbortMultipartUpload';
                 this.#checkRequest(action.request);
                 break;
             case 'hash':
@@ -140,6 +142,7 @@ export class Session {
     /** Whatever S3 is told, a host that is killed now can go on from. */
     #checkSaved({ operation, url }) {
         if (!this.#keep || ['PutObject', 'HeadObject', 'AbortMultipartUpload'].includes(operation)) return;
+        if (operation === 'ListParts' && this.#aborts) return; // which confirms it
         demand(this.saved, `${operation} before a snapshot`);
         const { uploadId } = JSON.parse(this.saved);
         const id = new URL(url).searchParams.get('uploadId');

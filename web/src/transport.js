@@ -17,9 +17,6 @@
  *   onSent: (bytes: number) => void) => Promise<Answer>} Transport
  */
 
-/** The slowest line that is still worth waiting for, in bytes a second. */
-const SLOWEST = 64 * 1024;
-
 /**
  * The answer that stands for a redirect. Its target is not followed: the signature holds for this
  * host only, and the file is nobody else's business. The engine makes a clear error of it.
@@ -39,11 +36,8 @@ const has = (request, header) => request.headers.some(([name]) => name === heade
 
 /** @type {Transport} */
 export async function viaFetch(request, body, controller) {
-    // fetch() does not tell when bytes move or when the body is out. So a stall shows only when even
-    // the slowest line would have been through.
-    const length = request.file?.length ?? 0;
-    const limitMs = request.answerMs + (length / SLOWEST) * 1000;
-    const timer = setTimeout(() => controller.abort('TIMEOUT'), limitMs);
+    // fetch() does not tell when bytes move or when the body is out: the limit is of the whole.
+    const timer = setTimeout(() => controller.abort('TIMEOUT'), Math.min(request.limitMs, 2 ** 31 - 1));
     try {
         const response = await fetch(request.url, {
             method: request.method,

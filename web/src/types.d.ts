@@ -220,6 +220,7 @@ export interface Request {
     stallMs: number;
     /** give up when the body is out and no answer came for so long */
     answerMs: number;
+    limitMs: number;
 }
 
 export interface HashJob {
