@@ -22,6 +22,9 @@
 /* The slowest line that is worth waiting for, in bytes/ms, while no part was measured. */
 #define SLOWEST 64.0
 
+/* What no part is sent a second time before, however fast the others were. */
+#define LATE_MS (10 * SECOND)
+
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
 /* Copy each text of the options; those that failed are absent, so that freeing is always right. */
@@ -1021,7 +1024,7 @@ static ph_slot *late_slot(ph_upload *u, uint64_t *at_ms)
             return NULL;
         uint64_t usual = usual_ms(u, ph_ledger_length(&u->ledger, s->part_number));
         uint64_t begun = s->begun_ms > s->second_begun_ms ? s->begun_ms : s->second_begun_ms;
-        uint64_t at = begun + 3 * (usual > SECOND ? usual : SECOND);
+        uint64_t at = begun + (3 * usual > LATE_MS ? 3 * usual : LATE_MS);
         if (!late || at < *at_ms) {
             late = s;
             *at_ms = at;
