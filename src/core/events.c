@@ -173,7 +173,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* Wait for the next look at the server, which `a` takes. Gives up when patience is over. */
-static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a)
+static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const ph_reply *reply)
 {
     uint64_t patience = u->options.patience_ms;
     uint64_t end = patience ? u->alive_ms + patience : UINT64_MAX;
@@ -182,7 +182,9 @@ static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a)
     if (!u->rest_err)
         u->probe = 0;
     u->rest_err = err;
-    u->rest_until_ms = least(ph_rest_until(now_ms, u->looks++, &u->random), end);
+    uint64_t look = ph_rest_until(now_ms, u->looks++, &u->random);
+    uint64_t asked = now_ms + (reply ? reply->retry_after_ms : 0);
+    u->rest_until_ms = least(look > asked ? look : asked, end);
     a->at_ms = u->rest_until_ms;
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
     return AGAIN_LATER;
@@ -234,7 +236,7 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
     }
     bool spent = u->budget == 0 || --u->budget == 0;
     if (!minor && (u->rest_err || spent || a->tries % tries == 0))
-        return rest(u, now_ms, err, a);
+        return rest(u, now_ms, err, a, reply);
     uint32_t in_a_row = (a->tries - 1) % tries + 1;
     a->at_ms = ph_retry_at(now_ms, in_a_row, reply ? reply->retry_after_ms : 0, &u->random);
     return AGAIN_LATER;
@@ -270,7 +272,10 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
         v = fix_clock(u, now_ms, a, reply);
         break;
     case PH_RETRY_NEVER:
-    case PH_RETRY_RESTART_PART: v = fix_region(u, err, reply); break;
+    case PH_RETRY_RESTART_PART:
+        v = fix_region(u, err, reply);
+        a->tries -= v == AGAIN_NOW;
+        break;
     }
     if (v == NO_MEMORY)
         return v;
@@ -422,6 +427,14 @@ static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
     return AGAIN_NOW;
 }
 
+/* Tell the failure in the words of an earlier answer. What was decided because of it stays. */
+static void quote_refusal(ph_upload *u)
+{
+    bool resumable = u->failure.resumable;
+    u->failure = u->refusal;
+    u->failure.resumable = resumable;
+}
+
 /* Say in the failure what the code alone does not. */
 static void explain(ph_upload *u, const char *text)
 {
@@ -518,6 +531,18 @@ static void note_whole(ph_upload *u, const ph_digest *digest)
     ph_digest_base64(&u->whole_text, digest);
 }
 
+/* Whoever presigned a PUT chose its headers: did they let the checksum go with it? */
+static bool sent_checksum(const ph_upload *u, const ph_slot *slot)
+{
+    const char *header = ph_alg_row(u->options.alg)->header;
+    if (!slot->digest.len || !ph_upload_is_presigned(u))
+        return slot->digest.len > 0;
+    for (size_t i = 0; i < u->grant.header_count; i++)
+        if (ph_str_equal_nocase(u->grant.headers[i].name, ph_str_from(header)))
+            return true;
+    return false;
+}
+
 static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply, bool confirmed)
 {
     note_whole(u, &slot->digest);
@@ -525,11 +550,10 @@ static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply,
         return u->whole_text.err;
     if (reply->err == PH_OK && !reply->etag.len && !u->etag.len)
         warn_hidden_etag(u);
-    bool sent = slot->digest.len > 0;
     return finish(u, reply,
-                  confirmed ? PH_VERIFIED_OBJECT
-                  : sent    ? PH_VERIFIED_SENT
-                            : PH_VERIFIED_SIZE);
+                  confirmed                ? PH_VERIFIED_OBJECT
+                  : sent_checksum(u, slot) ? PH_VERIFIED_SENT
+                                           : PH_VERIFIED_SIZE);
 }
 
 static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_reply *reply,
@@ -745,7 +769,7 @@ static int listed(ph_upload *u, const ph_reply *reply)
     } else if (missing || refused) {
         ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
         if (refused)
-            u->failure = u->refusal; /* Complete's answer has the code and the ids */
+            quote_refusal(u); /* Complete's answer has the code and the ids */
     } else {
         ph_upload_enter(u, PH_STATE_COMPLETING);
     }
@@ -982,7 +1006,7 @@ static int control_unanswered(ph_upload *u, uint64_t now_ms, int err)
 
 static bool needs_creds(const ph_upload *u)
 {
-    return u->state == PH_STATE_NEW || u->creds_refused;
+    return !ph_upload_has_grant(u) || u->creds_refused;
 }
 
 /*
@@ -1006,7 +1030,7 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
     bool quote = u->creds_refused && err == u->refusal.err;
     ph_upload_fail(u, err, PH_OP_NONE, 0, tries, NULL);
     if (quote)
-        u->failure = u->refusal;
+        quote_refusal(u);
     if (reason.len)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
@@ -1051,6 +1075,8 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     }
     u->ask = (ph_attempt){0};
     u->creds_refused = false;
+    u->suspected = false; /* these may end unseen, too */
+    u->silent = 0;
     u->warned_sign_in = false;
     u->creds_serial++;
     if (u->rest_err == PH_ERR_NO_CREDENTIALS)

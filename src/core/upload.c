@@ -444,7 +444,8 @@ ph_alg ph_upload_proof(const ph_upload *u, uint32_t part_number, ph_alg out_algs
     return proof;
 }
 
-static bool has_grant(const ph_upload *u)
+/* see upload.h */
+bool ph_upload_has_grant(const ph_upload *u)
 {
     return ph_upload_is_presigned(u) || u->grant.creds.access_key_id.len;
 }
@@ -715,12 +716,12 @@ static bool wants_file_hash(const ph_upload *u)
 
 static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
 {
-    bool content = u->state == PH_STATE_ABORTING && has_grant(u) && !u->creds_refused;
+    bool content = u->state == PH_STATE_ABORTING && ph_upload_has_grant(u) && !u->creds_refused;
     if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
-    bool needed = !has_grant(u) || u->creds_refused;
+    bool needed = !ph_upload_has_grant(u) || u->creds_refused;
     /* Those that ended while the host slept were not refused by anybody. */
-    *why = !has_grant(u)                                ? PH_WHY_FIRST
+    *why = !ph_upload_has_grant(u)                      ? PH_WHY_FIRST
            : u->creds_refused && u->refusal.http_status ? PH_WHY_REFUSED
                                                         : PH_WHY_EXPIRING;
     return needed || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
@@ -1133,8 +1134,8 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
         *given = true;
         return PH_OK;
     }
-    if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms && has_grant(u) &&
-        !u->creds_refused && has_network(u) && may_try(u, now_ms)) {
+    if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms &&
+        ph_upload_has_grant(u) && !u->creds_refused && has_network(u) && may_try(u, now_ms)) {
         *given = true;
         return give_control(u, now_ms, control, out);
     }

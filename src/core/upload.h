@@ -148,6 +148,9 @@ bool ph_upload_is_probing(const ph_upload *u);
 /* How many requests may fail, beyond those that succeed, before the upload rests. */
 uint32_t ph_upload_budget(const ph_upload *u);
 
+/* Is there anything to sign with, or a signed URL? */
+bool ph_upload_has_grant(const ph_upload *u);
+
 void ph_upload_enter(ph_upload *u, ph_state state);
 void ph_upload_set_part(ph_upload *u, ph_slot *slot, ph_part_state state);
 void ph_upload_note(ph_upload *u, const ph_notice *notice);
