@@ -14,6 +14,8 @@ BINDIR ?= $(PREFIX)/bin
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DOCDIR ?= $(PREFIX)/share/doc/parthaul
 T ?= 60
+SEEDS ?= 20000
+FIRST ?= 1
 B := build
 D := $B/deps
 
@@ -67,8 +69,11 @@ test: ## all tests
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
-check: lint types unit $(fuzzers:%=$B/tests/%) $B/tests/host $(module) $(web) $(if $(cli),$B/tests/parthaul) $B/tests/multiples ## the fast half of the tests: no network, no server
+check: lint types unit $(fuzzers:%=$B/tests/%) $B/sim $B/tests/sim $B/tests/host $(module) $(web) $(if $(cli),$B/tests/parthaul) $B/tests/multiples ## the fast half of the tests: no network, no server
 	@tests/run.sh $(sort $(wildcard tests/*/check))
+
+sim: $B/sim ## uploads in SEEDS=20000 simulated worlds, from FIRST=1 on; or one, with its transcript: SEED=n
+	@$B/sim $(if $(SEED),--seed $(SEED),--first $(FIRST) $(SEEDS))
 
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 	@tests/run.sh $^
@@ -110,7 +115,7 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server browser lint ceph pack
 
 clean: ## removes what was built
-	rm -rf $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
+	rm -rf $B/sim $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
 .PHONY: bench bench-kernels
@@ -151,7 +156,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit fuzz bench-api size types lint format lambda install deps clean distclean help force
+.PHONY: all demo test check unit sim fuzz bench-api size types lint format lambda install deps clean distclean help force
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -305,6 +310,17 @@ $B/fuzz/libapi.a: $(patsubst src/%.c,$B/fuzz/%.o,$(filter-out src/api/main.c,$(a
 $B/asan/libapi.a $B/fuzz/libapi.a:
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
+
+# The simulator, fast, and under the sanitizers.
+$B/sim: $(wildcard tests/sim/*.c) $B/native/libparthaul.a
+	$(call show,LD)
+	$Q $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -MT $@ -MF $B/native/sim.d \
+		$(filter %.c %.a,$^) $(wrap) -o $@
+
+$B/tests/sim: $(wildcard tests/sim/*.c) $B/asan/libparthaul.a
+	$(call show,LD)
+	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -MT $@ -MF $@.d \
+		$(filter %.c %.a,$^) $(wrap) -o $@
 
 # The border without a browser: the transcripts talk to it as they do to the module.
 $B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a

@@ -1,0 +1,767 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The judge. An upload may fail only with what was done to it: each fault that no engine could
+ * survive excuses one code, when it is one too many and not before. What is called done must be the
+ * file, and each word of the receipt true.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checksum.h"
+#include "core/str.h"
+#include "world.h"
+
+#define ABORT_TRIES 3u
+
+static uint32_t tries_of(const world *w)
+{
+    return w->options.tries ? w->options.tries : 8;
+}
+
+/* see world.h */
+void judge_excuse(world *w, int err)
+{
+    w->excused[-err] = true;
+}
+
+/* see world.h */
+void judge_text(world *w, const char *where, ph_str text)
+{
+    static const char *const secrets[] = {"sEcReT", "tOkEn", "pReSiGn"};
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = strlen(secrets[i]);
+        for (size_t k = 0; k + n <= text.len; k++)
+            if (memcmp(text.ptr + k, secrets[i], n) == 0)
+                sim_bug(w, "tells a secret in %s", where);
+    }
+}
+
+/* Could the engine find out by HEAD that the object is the one that it sent? */
+static bool provable(const world *w)
+{
+    const s3_quirks *q = &w->s3.quirks;
+    const s3_object *o = &w->s3.object;
+    if (q->forbids_head || !s3_holds_file(&w->s3, w->began_version))
+        return false;
+    if (o->checksum[0] && q->checks == S3_VERIFIES && !q->hides_checksums &&
+        o->alg == w->options.alg)
+        return true;
+    if (!q->md5_etags || q->hides_etag || w->one_in[F_HIDE])
+        return false;
+    return o->multipart || w->options.alg == PH_ALG_MD5;
+}
+
+/* ---- Requests ----------------------------------------------------------------------------------- */
+
+/* Does the snapshot name this upload? */
+static bool kept_has(const world *w, const char *id)
+{
+    char quoted[32];
+    size_t n = (size_t)snprintf(quoted, sizeof quoted, "\"%s\"", id);
+    for (size_t i = 0; w->has_kept && i + n <= w->kept.len; i++)
+        if (memcmp(w->kept.ptr + i, quoted, n) == 0)
+            return true;
+    return false;
+}
+
+/* After so many failures of one request, the upload has to have rested since the last. */
+static bool must_rest(const world *w, uint32_t fails, uint32_t rests)
+{
+    return fails && fails % tries_of(w) == 0 && !w->resting && w->rests == rests;
+}
+
+static ph_state state_of(const world *w)
+{
+    ph_progress p;
+    ph_upload_progress(w->upload, &p);
+    return p.state;
+}
+
+/* While it rests, one request at a time looks whether S3 is there. */
+static void judge_rest(world *w, const live *l)
+{
+    if (state_of(w) == PH_STATE_ABORTING)
+        return;
+    uint32_t most = 8 + 5 * (w->options.concurrency ? w->options.concurrency : 6);
+    if (w->in_a_row > most + 2 && !w->resting)
+        sim_bug(w, "does not rest after %u failures", w->in_a_row);
+    if (!w->resting)
+        return;
+    if (sim_host_ms(w) < w->rest_until_ms)
+        sim_bug(w, "sends %s while it rests", s3_op_name(l->op));
+    for (uint32_t i = 0; i < w->live_count; i++) {
+        const live *other = &w->live[i];
+        if (other != l && other->kind == L_REQUEST && other->rest == w->rests)
+            sim_bug(w, "sends %s beside %s while it rests", s3_op_name(l->op),
+                    s3_op_name(other->op));
+    }
+}
+
+/* see world.h */
+void judge_notice(world *w, const ph_notice *n)
+{
+    if (n->kind != PH_NOTICE_STATE)
+        return;
+    bool rests = n->paused && n->err && n->err != PH_ERR_SIGN_IN;
+    if (w->resting && !rests)
+        judge_hurry(w); /* S3 is there again: nothing waits any longer */
+    w->rests += rests;
+    w->resting = rests;
+    w->rest_until_ms = w->hurried_ms == w->now_ms ? 0 : n->until_ms; /* it was said before */
+}
+
+static bool busy(const world *w, uint32_t part)
+{
+    for (uint32_t i = 0; i < w->live_count; i++)
+        if (w->live[i].kind == L_REQUEST && w->live[i].part == part)
+            return true;
+    return false;
+}
+
+/* see world.h */
+void judge_request(world *w, const live *l, const ph_request *r)
+{
+    uint32_t sending = 0, same = 0;
+    for (uint32_t i = 0; i < w->live_count; i++) {
+        const live *other = &w->live[i];
+        bool part = other->kind == L_REQUEST && (other->op == S3_PART || other->op == S3_PUT);
+        sending += part;
+        if (other != l && other->kind == L_REQUEST && other->op == l->op && other->part == l->part)
+            same++;
+    }
+    /* The last one may be sent a second time, when it is late. */
+    bool last = l->op == S3_PART && same == 1;
+    for (uint32_t n = 1; last && !w->inquiries && n <= w->plan.part_count; n++)
+        last = n == l->part || w->parts[n].stored || w->parts[n].listed || busy(w, n);
+    if (same && !last)
+        sim_bug(w, "sends %s %u while it is being sent", s3_op_name(l->op), l->part);
+    uint32_t most = w->options.concurrency ? w->options.concurrency : 6;
+    if (sending > most)
+        sim_bug(w, "sends %u parts at once", sending);
+    bool aborting = state_of(w) == PH_STATE_ABORTING;
+    if (w->paused && !aborting)
+        sim_bug(w, "sends %s while it is paused", s3_op_name(l->op));
+    if (w->offline && !aborting)
+        sim_bug(w, "sends %s while it is offline", s3_op_name(l->op));
+    if (!r->stall_ms || !r->answer_ms)
+        sim_bug(w, "sets no time limit");
+    if (l->op == S3_PART || l->op == S3_PUT) {
+        uint32_t n = l->part;
+        uint64_t from = (n - 1) * w->plan.part_size, left = w->plan.size - from;
+        uint64_t length = left < w->plan.part_size ? left : w->plan.part_size;
+        if (l->op == S3_PUT)
+            length = w->plan.size;
+        if (n > w->plan.part_count || r->offset != from || r->length != length)
+            sim_bug(w, "sends other bytes as part %u", n);
+        else if (w->parts[n].stored || w->parts[n].listed)
+            sim_bug(w, "sends part %u again, which is stored", n);
+        else if (!w->parts[n].restarts && !same && !w->parts[n].twice &&
+                 must_rest(w, w->parts[n].fails, w->parts[n].rests))
+            sim_bug(w, "tries part %u without a rest", n);
+        w->parts[n].twice = w->parts[n].twice || same;
+        if (w->parts[n].must_read)
+            sim_bug(w, "sends part %u again without reading it again", n);
+        if (w->now_ms < w->parts[n].not_before_ms && !w->parts[n].twice)
+            sim_bug(w, "sends part %u again too early", n);
+        if (w->held)
+            sim_bug(w, "sends a part without a connection");
+    } else if (aborting ? w->fails[l->op] >= ABORT_TRIES
+                        : must_rest(w, w->fails[l->op], w->rested[l->op])) {
+        sim_bug(w, "tries %s too often", s3_op_name(l->op));
+    } else if (w->now_ms < w->not_before_ms[l->op]) {
+        sim_bug(w, "sends %s again too early", s3_op_name(l->op));
+    }
+    judge_rest(w, l);
+    if (host_signer(&l->x->rq) != w->given)
+        sim_bug(w, "signs with other credentials than the newest");
+    bool forbids = !w->options.object.overwrite && !w->presigns;
+    if ((l->op == S3_PUT || l->op == S3_COMPLETE) &&
+        (forbids && !w->lacks_condition) != l->x->rq.if_none_match && !w->presigns)
+        sim_bug(w, "%s an object", forbids ? "may overwrite" : "does not overwrite");
+    for (uint32_t n = 1; l->op == S3_COMPLETE && n <= w->plan.part_count; n++)
+        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries)
+            sim_bug(w, "completes without part %u", n);
+    w->aborting = w->aborting || l->op == S3_ABORT;
+    for (s3_op op = 0; op < S3_OPS; op++)
+        if (op != l->op)
+            w->fails[op] = 0; /* each stands for itself */
+    if (w->options.keep && l->op == S3_CREATE && !w->has_kept)
+        sim_bug(w, "begins an upload before that is kept");
+    if (w->options.keep && l->op == S3_PART && !kept_has(w, l->x->rq.upload_id))
+        sim_bug(w, "sends a part of an upload that is not kept");
+    /* Where nothing got in the way, credentials are renewed before they end. */
+    if (!w->disturbed && !l->x->rq.presigned && w->grant_count && w->life_ms >= 10 * 60000 &&
+        w->grants[w->grant_count].end_ms <= w->now_ms)
+        sim_bug(w, "sends %s with credentials that have ended", s3_op_name(l->op));
+}
+
+static bool counts(int err)
+{
+    switch (err) {
+    case PH_ERR_NETWORK:
+    case PH_ERR_TIMEOUT:
+    case PH_ERR_SLOW_DOWN:
+    case PH_ERR_SERVER_ERROR:
+    case PH_ERR_REQUEST_TIMEOUT:
+    case PH_ERR_NOT_S3:
+    case PH_ERR_BAD_XML:
+    case PH_ERR_BAD_ANSWER: return true;
+    default: return false;
+    }
+}
+
+static void excuse_doubt(world *w)
+{
+    judge_excuse(w, PH_ERR_EXISTS);
+    judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD);
+}
+
+/* This one cannot be survived. Abort's failing ends the matter, another error stays the reason. */
+static void fatal(world *w, const live *l, int err)
+{
+    if (l->op == S3_ABORT || state_of(w) == PH_STATE_ABORTING) {
+        s3_upload *u = s3_find(&w->s3, l->x->rq.upload_id);
+        if (u)
+            u->pardoned = true;
+    } else if (l->op == S3_HEAD) {
+        excuse_doubt(w);
+        judge_excuse(w, err);
+    } else {
+        judge_excuse(w, err);
+        if (err == PH_ERR_BAD_ANSWER)
+            judge_excuse(w, PH_ERR_BAD_XML);
+    }
+}
+
+static void count(world *w, const live *l, int err, const s3_answer *answer)
+{
+    bool part = l->op == S3_PART || l->op == S3_PUT;
+    bool unsent = err == PH_ERR_NETWORK || err == PH_ERR_TIMEOUT;
+    if (w->offline && unsent && l->op != S3_ABORT)
+        return;
+    bool aborting = state_of(w) == PH_STATE_ABORTING;
+    uint16_t *fails = part ? &w->parts[l->part].fails : &w->fails[l->op];
+    *(part ? &w->parts[l->part].rests : &w->rested[l->op]) = w->rests - w->resting;
+    ++*fails;
+    w->in_a_row++;
+    uint64_t wait = answer && answer->retry_after_s ? answer->retry_after_s * 1000u : 1;
+    if (w->resting)
+        wait = 1; /* its looks have their own time */
+    if (part)
+        w->parts[l->part].not_before_ms = w->now_ms + wait;
+    else
+        w->not_before_ms[l->op] = w->now_ms + wait;
+    uint64_t patience = w->options.patience_ms;
+    bool spent = patience && sim_host_ms(w) - w->alive_ms >= patience;
+    if (aborting ? *fails >= ABORT_TRIES : spent)
+        fatal(w, l, err);
+}
+
+static void part_succeeded(world *w, const live *l, const s3_answer *a)
+{
+    part_record *p = &w->parts[l->part];
+    const s3_quirks *q = &w->s3.quirks;
+    p->stored = true;
+    p->fails = 0;
+    p->vouched = a->checksum[0] && !q->hides_checksums && l->x->rq.checksum.len;
+    p->etag_vouched = q->md5_etags && !l->x->hide;
+}
+
+/* A session that goes on learns from ListParts what S3 has, another one only what was hidden. */
+static void list_succeeded(world *w)
+{
+    const s3_quirks *q = &w->s3.quirks;
+    bool claims = w->session > 1 && !w->inquiries;
+    for (uint32_t n = 1; n <= w->plan.part_count; n++)
+        claims = claims && !w->parts[n].stored;
+    w->last_stored = 0;
+    for (uint32_t n = 1; n <= w->plan.part_count; n++)
+        if (w->parts[n].seen && claims)
+            w->parts[n].vouched = w->parts[n].etag_vouched = w->parts[n].listed = true;
+    for (uint32_t n = 1; n <= w->plan.part_count; n++) {
+        part_record *p = &w->parts[n];
+        bool sum = q->list_checksums && q->checks <= S3_SILENT;
+        p->vouched = p->vouched || (sum && ph_alg_row(w->options.alg)->element);
+        p->etag_vouched = p->etag_vouched || q->md5_etags;
+    }
+}
+
+static void succeeded(world *w, const live *l, const s3_answer *a)
+{
+    const s3_quirks *q = &w->s3.quirks;
+    w->refusals = w->clock_fixes = w->in_a_row = 0;
+    w->alive_ms = sim_host_ms(w);
+    w->refused = false;
+    if (l->op != S3_ABORT)
+        w->fails[l->op] = 0;
+    w->heard = true;
+    if (l->op == S3_CREATE) {
+        s3_upload *u = s3_find(&w->s3, a->created);
+        u->delivered = true;
+        memset(w->parts, 0, (w->plan.part_count + 1) * sizeof *w->parts);
+        w->last_stored = 0;
+    }
+    if (l->op == S3_PART || l->op == S3_PUT)
+        part_succeeded(w, l, a);
+    if (l->op == S3_LIST && state_of(w) == PH_STATE_ABORTING) {
+        s3_upload *u = s3_find(&w->s3, l->x->rq.upload_id);
+        u->pardoned = ++w->lists >= ABORT_TRIES; /* it knows that there is something left */
+    } else if (l->op == S3_LIST)
+        list_succeeded(w);
+    if (l->op != S3_COMPLETE && l->op != S3_PUT && l->op != S3_HEAD)
+        return;
+    bool etag = !l->x->hide || l->op == S3_COMPLETE;
+    bool sum = a->checksum[0] && (!q->hides_checksums || l->op == S3_COMPLETE);
+    w->final_shown = true;
+    snprintf(w->final_etag, sizeof w->final_etag, "%s", etag ? a->etag : "");
+    snprintf(w->final_version, sizeof w->final_version, "%s", q->hides_version ? "" : a->version);
+    w->final_vouched =
+        sum && a->alg == w->options.alg && strcmp(a->checksum, w->s3.object.checksum) == 0;
+    w->final_etag_vouched = etag && q->md5_etags;
+    w->final_etag_md5 = l->op == S3_HEAD && etag && q->md5_etags;
+    if (l->op == S3_HEAD && !provable(w))
+        excuse_doubt(w);
+}
+
+/* The upload is gone: by its completion, or it begins again, once. */
+static void gone(world *w, const live *l)
+{
+    const char *id = l->x->rq.upload_id;
+    for (uint32_t i = 0; i < w->live_count; i++)
+        w->live[i].given_up = true;
+    if (strcmp(w->gone_id, id) != 0)
+        w->gone++;
+    snprintf(w->gone_id, sizeof w->gone_id, "%s", id);
+    if (w->gone > 1)
+        judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD);
+    if (w->s3.object.there && !provable(w))
+        excuse_doubt(w);
+}
+
+/* see world.h */
+void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
+{
+    bool part = l->op == S3_PART, put = l->op == S3_PUT;
+    if (err != PH_OK)
+        w->disturbed = w->disturbed || !l->x->silent;
+    if (a && a->lacks) {
+        /* Where it does not say which one, the checksum is left out first. */
+        bool sum =
+            l->op != S3_COMPLETE && !w->lacks_checksum && ph_alg_row(w->options.alg)->element;
+        if (w->s3.quirks.names_header ? a->lacks == S3_LACKS_CHECKSUM : sum)
+            w->lacks_checksum = true;
+        else
+            w->lacks_condition = true;
+        w->retries++;
+        for (uint32_t n = 1; n <= w->plan.part_count; n++)
+            w->parts[n].fails = 0; /* they begin anew */
+        if (l->x->rq.presigned)
+            fatal(w, l, err);
+        return;
+    }
+    if (l->given_up) /* the engine knows, and has not said so yet */
+        return;
+    if (err == PH_OK) {
+        succeeded(w, l, a);
+        return;
+    }
+    if (counts(err)) {
+        count(w, l, err, a);
+        return;
+    }
+    /* A page is not S3's word, once S3 was heard. */
+    bool page = a && a->body.len && a->status >= 300 && memcmp(a->body.ptr, "<html>", 6) == 0;
+    if (page && w->heard) {
+        count(w, l, PH_ERR_NOT_S3, a);
+        return;
+    }
+    switch (err) {
+    case PH_ERR_EXPIRED_TOKEN:
+    case PH_ERR_INVALID_TOKEN:
+        if (l->grant == w->grant_count && !w->refused) {
+            w->refused = true;
+            for (uint32_t i = 0; i < w->live_count; i++)
+                w->live[i].refused_since = true;
+            w->denials = 0;
+            if (++w->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : 3))
+                fatal(w, l, err);
+        }
+        if (l->op == S3_ABORT) /* more is not asked of an engine that fails for that very reason */
+            fatal(w, l, err);
+        return;
+    case PH_ERR_CLOCK_SKEW:
+        if (l->clock_fix == w->clock_fix) {
+            w->clock_fix++;
+            w->skews += l->x->status != 0;
+            if (++w->clock_fixes > 2 && w->skews >= 2)
+                fatal(w, l, err);
+        }
+        if (llabs(w->skew_ms) > (int64_t)(24 * S3_HOUR - 60000))
+            fatal(w, l, err); /* no clock is believed that is so far off */
+        return;
+    case PH_ERR_BAD_DIGEST:
+        if (put && a->status == 200 && !w->options.object.overwrite)
+            judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
+        if (a->status == 200 && l->op == S3_COMPLETE)
+            judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
+        w->lied = w->lied || a->status == 200;
+        if (!(part || put) || ++w->parts[l->part].restarts > 2)
+            fatal(w, l, err);
+        if (part || put) {
+            w->parts[l->part].fails++;
+            w->parts[l->part].must_read = w->options.alg != PH_ALG_NONE || l->x->rq.sha256.len;
+        }
+        if (w->parts[l->part].hash_flipped)
+            judge_excuse(w, PH_ERR_FILE_CHANGED);
+        return;
+    case PH_ERR_REDIRECT:
+        if (w->redirected || !a->region[0])
+            fatal(w, l, err);
+        w->redirected = true;
+        return;
+    case PH_ERR_CONFLICT:
+        count(w, l, err, a);
+        if (!put && !w->ambiguous)
+            fatal(w, l, err);
+        if (l->op == S3_COMPLETE && !w->fails[S3_COMPLETE])
+            fatal(w, l, err);
+        return;
+    case PH_ERR_EXISTS:
+    case PH_ERR_NO_SUCH_UPLOAD:
+        /* After a lost answer the object is perhaps ours, and that is to be found out. */
+        w->last_stored = 0;
+        if (l->op == S3_ABORT)
+            return;
+        if (state_of(w) == PH_STATE_ABORTING)
+            return;
+        if (err == PH_ERR_NO_SUCH_UPLOAD && l->op != S3_HEAD) {
+            gone(w, l);
+            return;
+        }
+        if (put && w->session > 1) /* nothing is kept of it */
+            fatal(w, l, err);
+        if ((put || l->op == S3_COMPLETE) && w->s3.object.there && !w->s3.object.foreign &&
+            provable(w))
+            return;
+        fatal(w, l, err);
+        return;
+    case PH_ERR_INVALID_PART:
+        w->last_stored = 0;
+        for (uint32_t n = 1; n <= w->plan.part_count; n++)
+            w->parts[n].stored = w->parts[n].listed = false;
+        if (l->op != S3_COMPLETE || w->inquiries++ || l->x->status)
+            fatal(w, l, err);
+        return;
+    case PH_ERR_NOT_FOUND:
+        if (l->op != S3_HEAD || w->gone != 1)
+            fatal(w, l, err);
+        return;
+    case PH_ERR_ACCESS_DENIED:
+    case PH_ERR_REFUSED: fatal(w, l, err); return;
+    default: fatal(w, l, err);
+    }
+}
+
+/* see world.h */
+void judge_woke(world *w)
+{
+    judge_hurry(w);
+    for (uint32_t i = 0; i < w->live_count; i++)
+        if (w->live[i].kind == L_REQUEST && w->live[i].op != S3_CREATE)
+            w->live[i].given_up = true;
+}
+
+/* see world.h */
+void judge_hurry(world *w)
+{
+    memset(w->not_before_ms, 0, sizeof w->not_before_ms);
+    w->rest_until_ms = 0;
+    w->hurried_ms = w->now_ms;
+    w->in_a_row = 0;
+    w->alive_ms = sim_host_ms(w);
+    for (uint32_t n = 1; n <= w->plan.part_count; n++)
+        w->parts[n].not_before_ms = 0;
+}
+
+/* see world.h */
+void judge_give_up(world *w)
+{
+    for (uint32_t i = 0; i < w->live_count; i++) {
+        live *l = &w->live[i];
+        if (l->kind == L_REQUEST && (l->op == S3_PART || l->op == S3_PUT))
+            l->given_up = true;
+    }
+}
+
+/* see world.h */
+void judge_denied(world *w, const live *l, int err)
+{
+    bool ended = w->given && w->grants[w->given].end_ms <= w->now_ms;
+    bool needed = l->why != PH_WHY_EXPIRING || l->refused_since || ended;
+    w->disturbed = true;
+    if (err == PH_ERR_NO_CREDENTIALS) {
+        if (!w->offline)
+            w->denials++;
+        uint64_t patience = w->options.patience_ms;
+        if (needed && patience && sim_host_ms(w) - w->alive_ms >= patience)
+            judge_excuse(w, err);
+        for (uint32_t i = 0; w->denials >= ABORT_TRIES && i < w->s3.upload_count; i++)
+            w->s3.uploads[i].pardoned = true;
+        return;
+    }
+    if (err == PH_ERR_SIGN_IN && w->begun && !w->options.unattended &&
+        state_of(w) != PH_STATE_ABORTING) {
+        if (needed)
+            judge_give_up(w); /* it is paused until somebody signs in */
+        return;
+    }
+    for (uint32_t i = 0; i < w->s3.upload_count; i++) /* nobody can abort any more */
+        w->s3.uploads[i].pardoned = true;
+    if (needed)
+        judge_excuse(w, err);
+}
+
+/* see world.h */
+void judge_list(world *w, const s3_request *r)
+{
+    const s3_quirks *q = &w->s3.quirks;
+    const s3_upload *u = s3_find(&w->s3, r->upload_id);
+    if (!u || u->gone || q->forbids_list)
+        return;
+    bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
+    for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
+        const s3_part *p = &u->parts[n];
+        sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
+        if (p->there && left && left-- && (sums || q->md5_etags))
+            w->parts[n].seen = sim_same(&w->file, &p->bytes, &now);
+    }
+}
+
+/* ---- Sessions ----------------------------------------------------------------------------------- */
+
+/* Was the file another one when what S3 has of it was sent? */
+static bool changed_since(const world *w)
+{
+    for (uint32_t i = 0; i < w->s3.upload_count; i++)
+        for (uint32_t n = 1; n < w->s3.uploads[i].room; n++) {
+            const s3_part *p = &w->s3.uploads[i].parts[n];
+            sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
+            if (p->there && !sim_same(&w->file, &p->bytes, &now))
+                return true;
+        }
+    return false;
+}
+
+/* see world.h */
+void judge_session(world *w)
+{
+    memset(w->excused, 0, sizeof w->excused);
+    memset(w->parts, 0, (PH_PART_MAX_COUNT + 1) * sizeof *w->parts);
+    memset(w->fails, 0, sizeof w->fails);
+    memset(w->not_before_ms, 0, sizeof w->not_before_ms);
+    w->alive_ms = sim_host_ms(w);
+    w->resting = w->lacks_condition = false;
+    w->in_a_row = w->lists = 0;
+    w->lacks_checksum = kept_has(w, "MD5");
+    w->refusals = w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
+    w->refused = w->redirected = w->heard = w->aborting = w->final_shown = w->final_vouched = false;
+    w->gone_id[0] = '\0';
+    w->last_stored = 0;
+    if (w->session == 1)
+        return;
+    w->disturbed = true;
+    const s3_quirks *q = &w->s3.quirks;
+    bool sums = q->list_checksums && q->checks <= S3_SILENT && ph_alg_row(w->options.alg)->element;
+    /* ETags that look like MD5s and are none cannot be told from those of another file. */
+    if (changed_since(w) || (!sums && !q->md5_etags))
+        judge_excuse(w, PH_ERR_FILE_CHANGED);
+    if (w->s3.object.there && (!w->has_kept || !s3_holds_file(&w->s3, w->began_version)))
+        excuse_doubt(w);
+}
+
+/* see world.h */
+void judge_kill(world *w)
+{
+    for (uint32_t i = 0; i < w->s3.upload_count; i++) {
+        s3_upload *u = &w->s3.uploads[i];
+        if (u->delivered && !kept_has(w, u->id))
+            u->pardoned = true; /* it was to be kept in the very next step */
+    }
+}
+
+/* see world.h */
+void judge_save(world *w, ph_str snapshot)
+{
+    judge_text(w, "a snapshot", snapshot);
+    if (!w->options.keep)
+        sim_bug(w, "saves what nobody keeps");
+    if (snapshot.len > 2048)
+        sim_bug(w, "saves %zu bytes", snapshot.len);
+    if (w->has_kept && ph_str_equal(snapshot, ph_buf_view(&w->kept)))
+        sim_bug(w, "saves the same again");
+}
+
+/* see world.h */
+void judge_wait(world *w)
+{
+    for (uint32_t i = 0; w->options.keep && i < w->s3.upload_count; i++) {
+        const s3_upload *u = &w->s3.uploads[i];
+        if (u->delivered && !u->gone && !u->pardoned && !kept_has(w, u->id) && !w->aborting)
+            sim_bug(w, "waits while nobody keeps the upload %s", u->id);
+    }
+}
+
+/* ---- At every step ------------------------------------------------------------------------------ */
+
+/* see world.h */
+void judge_progress(world *w)
+{
+    ph_progress p;
+    ph_upload_progress(w->upload, &p);
+    if (p.stored < w->last_stored && p.state == PH_STATE_SENDING)
+        sim_bug(w, "has stored less than before");
+    if (p.stored > p.size || p.sent > p.size || p.parts_stored > w->plan.part_count)
+        sim_bug(w, "has sent more than there is");
+    w->last_stored = p.stored;
+    size_t most = (512u << 10) + w->plan.part_count * 1024u;
+    if (memory_peak() > most)
+        sim_bug(w, "holds %zu bytes of memory", memory_peak());
+}
+
+/* ---- In the end --------------------------------------------------------------------------------- */
+
+static void judge_left(world *w)
+{
+    for (uint32_t i = 0; i < w->s3.upload_count; i++) {
+        const s3_upload *u = &w->s3.uploads[i];
+        if (!u->gone && u->delivered && !u->pardoned && !kept_has(w, u->id))
+            sim_bug(w, "leaves the upload %s behind", u->id);
+    }
+}
+
+/* What of it does the server vouch for? */
+static ph_verified deserved(const world *w)
+{
+    bool md5 = w->receipt.alg == PH_ALG_MD5;
+    if (w->receipt.alg == PH_ALG_NONE)
+        return PH_VERIFIED_SIZE;
+    if (md5 ? w->final_etag_vouched : w->final_vouched)
+        return PH_VERIFIED_OBJECT;
+    bool parts = w->plan.part_count > 1;
+    for (uint32_t n = 1; parts && n <= w->plan.part_count; n++)
+        if (!(md5 ? w->parts[n].etag_vouched : w->parts[n].vouched))
+            parts = false;
+    if (parts && !w->presigns)
+        return PH_VERIFIED_PARTS;
+    return w->presigns && !w->presign_checks ? PH_VERIFIED_SIZE : PH_VERIFIED_SENT;
+}
+
+static bool is_text(ph_str s, const char *text)
+{
+    return ph_str_equal(s, ph_str_from(text));
+}
+
+static void judge_receipt(world *w)
+{
+    const ph_receipt *r = &w->receipt;
+    const s3_object *o = &w->s3.object;
+    bool multi = w->plan.part_count > 1 && !w->presigns;
+    if (!is_text(r->bucket, "bkt") || !is_text(r->key, "k"))
+        sim_bug(w, "a receipt for another object");
+    if (r->size != w->plan.size || r->part_count != (multi ? w->plan.part_count : 0) ||
+        r->part_size != (multi ? w->plan.part_size : 0))
+        sim_bug(w, "a receipt over other bytes");
+    if (w->final_shown ? !is_text(r->etag, w->final_etag)
+                       : r->etag.len && !is_text(r->etag, o->etag))
+        sim_bug(w, "a receipt with the ETag %.*s", (int)r->etag.len, r->etag.ptr);
+    if (w->final_shown && !is_text(r->version_id, w->final_version))
+        sim_bug(w, "a receipt with another version");
+    /* An upload that found its object there, put by an earlier one, leaves its parts behind. */
+    s3_upload *own = multi && r->upload_id.len ? &w->s3.uploads[0] : NULL;
+    while (own && !is_text(r->upload_id, own->id))
+        own++;
+    if (own && w->session > 1 && !is_text(r->upload_id, o->upload_id))
+        own->pardoned = true;
+    else if (multi != (r->upload_id.len > 0) || (multi && !is_text(r->upload_id, o->upload_id)))
+        sim_bug(w, "a receipt with another upload id");
+    if (o->checksum[0] && o->alg == r->alg && !w->may_differ && !is_text(r->checksum, o->checksum))
+        sim_bug(w, "a receipt with the checksum %.*s for %s", (int)r->checksum.len, r->checksum.ptr,
+                o->checksum);
+    bool lacks = w->s3.quirks.checks == S3_REFUSES || w->s3.quirks.refuses_if_none;
+    bool instead = lacks && r->alg == PH_ALG_MD5 && ph_alg_row(w->options.alg)->element;
+    if ((r->alg != w->options.alg && !instead) || !r->checksum.len != (r->alg == PH_ALG_NONE))
+        sim_bug(w, "a receipt with another algorithm");
+    if (w->inquiries || lacks ? r->retries < w->retries : r->retries != w->retries)
+        sim_bug(w, "a receipt over %u retries, not %u", r->retries, w->retries);
+    /* An object that was found was compared with the MD5 of all parts' MD5s. */
+    bool found = w->gone && w->final_etag_md5 && r->verified == PH_VERIFIED_PARTS;
+    if (r->verified != deserved(w) && !w->may_differ && !found)
+        sim_bug(w, "claims to be verified to %d, it is %d", (int)r->verified, (int)deserved(w));
+}
+
+static void judge_done(world *w)
+{
+    bool same = s3_holds_file(&w->s3, w->began_version);
+    if (!same && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
+        sim_bug(w, "is done, but the object is not the file");
+    ph_progress p;
+    ph_upload_progress(w->upload, &p);
+    if (p.stored != w->plan.size)
+        sim_bug(w, "is done with %llu bytes", (unsigned long long)p.stored);
+    judge_receipt(w);
+    if (w->has_kept)
+        sim_bug(w, "is done, and the snapshot stays");
+}
+
+/* What may pass keeps the upload and its snapshot; what does not leaves nothing behind. */
+static void judge_resumable(world *w)
+{
+    const ph_failure *f = &w->failure;
+    bool id = false;
+    for (uint32_t i = 0; i < w->s3.upload_count; i++)
+        id = id || (!w->s3.uploads[i].gone && kept_has(w, w->s3.uploads[i].id));
+    if (f->resumable != w->has_kept)
+        sim_bug(w,
+                f->resumable ? "can go on, and nothing is kept" : "cannot go on, and it is kept");
+    if (f->resumable && w->aborting)
+        sim_bug(w, "can go on, and was aborted");
+    switch (f->err) {
+    case PH_ERR_NETWORK:
+    case PH_ERR_TIMEOUT:
+    case PH_ERR_SLOW_DOWN:
+    case PH_ERR_SERVER_ERROR:
+    case PH_ERR_NO_CREDENTIALS:
+    case PH_ERR_SIGN_IN:
+    case PH_ERR_EXPIRED_TOKEN:
+    case PH_ERR_FILE_UNREADABLE:
+    case PH_ERR_FILE_CHANGED:
+        if (id && !f->resumable)
+            sim_bug(w, "gives up what could go on later");
+        return;
+    case PH_ERR_ABORTED:
+        if (f->resumable)
+            sim_bug(w, "keeps what was aborted");
+        return;
+    default: return;
+    }
+}
+
+static void judge_failed(world *w)
+{
+    int err = w->failure.err;
+    if (!w->excused[-err])
+        sim_bug(w, "fails with %s for no reason", ph_err_name(err));
+    judge_resumable(w);
+    if (w->s3.object.there && !w->s3.object.foreign && !w->ambiguous)
+        sim_bug(w, "fails, but there is an object");
+}
+
+/* see world.h */
+void judge_end(world *w)
+{
+    if (w->done)
+        judge_done(w);
+    else
+        judge_failed(w);
+    judge_left(w);
+}
