@@ -3,34 +3,20 @@
 // lies in the bucket is read back with a client that is not ours.
 
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
 import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 import { browserNames, startBrowser } from './browsers.mjs';
+import { makeFile, MiB, openModule } from './common.mjs';
 import { runIn, sleep, test, until } from './harness.mjs';
 import { mint, startDemo, startReader, root, work } from './stack.mjs';
 
-const MiB = 1 << 20;
 const demo = await startDemo();
 const reader = startReader(demo);
 let browser; // the one that tests run in
 
 /** A user of this browser only. */
 const user = (name) => `${name}-${browser.name}`;
-
-/** A file of random bytes; the same one for every browser. */
-function makeFile(name, size) {
-    const path = `${work}/files/${name}`;
-    if (statSync(path, { throwIfNoEntry: false })?.size === size) return path;
-    const file = openSync(path, 'w');
-    const block = Buffer.alloc(MiB);
-    for (let at = 0; at < size; at += MiB) {
-        writeSync(file, randomFillSync(block), 0, Math.min(MiB, size - at));
-    }
-    closeSync(file);
-    return path;
-}
 
 /** The page, fresh. */
 async function openPage() {
@@ -394,25 +380,8 @@ test('credentials are renewed before they end, by the token', async () => {
     await page.close();
 }, { only: 'chromium', why: 'whose worker can be reached' });
 
-/** A page with an input of its own and the module, without the demo's page around. */
-async function openModule() {
-    const page = await openPage();
-    await page.evaluate(async () => {
-        const input = document.createElement('input');
-        Object.assign(input, { type: 'file', id: 'own', multiple: true });
-        document.body.append(input);
-        const url = new URL('parthaul/worker.js', location.href).href;
-        const policy = trustedTypes.createPolicy('parthaul', { createScriptURL: () => url });
-        window.workerUrl = policy.createScriptURL('');
-        window.Parthaul = (await import('/parthaul/parthaul.js')).Parthaul;
-        /** Errors do not cross from the page as they are. */
-        window.plain = (error) => ({ ...error, name: error.name, message: error.message });
-    });
-    return page;
-}
-
 test('the module works without the page, by fetch, with other parts and own credentials', async () => {
-    const page = await openModule();
+    const page = await openModule(browser, demo);
     const path = makeFile('by hand.bin', 23 * MiB);
     const token = mint(demo, { sub: user('frank') });
     const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
@@ -521,7 +490,7 @@ test("the README's example works as it stands", async () => {
 }, { only: 'chromium', why: 'which can do without the policy of the page' });
 
 test('what goes wrong around an upload has a code and a sentence', async () => {
-    const page = await openModule();
+    const page = await openModule(browser, demo);
     const path = makeFile('gone.bin', 1000);
     await page.choose('#own', path);
     rmSync(path);

@@ -31,15 +31,22 @@ async function freePort() {
 const seaweedfs = (...args) =>
     execFileSync(`${root}tests/servers/seaweedfs.sh`, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-/** Start `make demo`'s servers with an empty bucket; all of it lies in `state`. */
-export async function startDemo() {
+/** Start `make demo`'s servers with an empty bucket, with faults between or without. */
+export async function startDemo({ faults = false } = {}) {
     rmSync(work, { recursive: true, force: true });
     const state = `${work}/demo`;
     mkdirSync(`${work}/files`, { recursive: true });
     const port = await freePort();
+    const [api, s3] = [1, 2].map((offset) => `http://127.0.0.1:${port + offset}`);
+    const proxy = faults && (await startFaultProxy(api, s3));
     const log = openSync(`${work}/demo.log`, 'w');
     const child = spawn(`${root}tests/setup/demo.sh`, {
-        env: { ...process.env, PORT: String(port), STATE: state },
+        env: {
+            ...process.env,
+            PORT: String(port),
+            STATE: state,
+            ...(proxy && { API_URL: proxy.urls[api], S3_URL: proxy.urls[s3] }),
+        },
         stdio: ['ignore', 'pipe', log],
     });
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -51,14 +58,36 @@ export async function startDemo() {
         port,
         state,
         page: `http://127.0.0.1:${port}`,
-        api: `http://127.0.0.1:${port + 1}`,
-        s3: `http://127.0.0.1:${port + 2}`,
+        api: proxy ? proxy.urls[api] : api,
+        s3,
+        faults: proxy,
         stopS3: () => seaweedfs('stop', `${state}/s3`),
         startS3: () => seaweedfs('start', `${state}/s3`, String(port + 2)),
         async stop() {
             child.kill('SIGTERM');
             await ended;
+            if (proxy) proxy.stop();
         },
+    };
+}
+
+/** tests/servers/fault_proxy.mjs before these servers. */
+async function startFaultProxy(...targets) {
+    const child = spawn('node', [`${root}tests/servers/fault_proxy.mjs`, ...targets], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const line = await new Promise((resolve) => createInterface(child.stdout).once('line', resolve));
+    const urls = JSON.parse(line);
+    const tell = async (path, body) =>
+        (await fetch(urls.control + path, { method: 'POST', body: JSON.stringify(body) })).json();
+    return {
+        urls,
+        /** What goes wrong from now on; the log begins anew. */
+        rules: (...rules) => tell('/rules', rules),
+        /** Reset all connections. */
+        cut: () => tell('/cut'),
+        log: () => tell('/log'),
+        stop: () => child.kill(),
     };
 }
 

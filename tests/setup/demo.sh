@@ -4,6 +4,7 @@
 #
 #   PORT   the page's port (8080); PORT+1 is the API's, PORT+2 to PORT+10 and PORT+10010 SeaweedFS's
 #   STATE  the folder for the objects, secrets and logs (build/demo)
+#   API_URL, S3_URL  where the page finds these two, when something stands between
 set -eu
 umask 077
 cd "$(dirname "$0")/../.."
@@ -19,6 +20,7 @@ esac
 if [ "$port" -lt 1 ] || [ "$port" -gt 55525 ]; then die "PORT=$port is not between 1 and 55525"; fi
 api=$((port + 1)) s3=$((port + 2))
 state=${STATE:-build/demo}
+api_url=${API_URL:-http://127.0.0.1:$api}
 export no_proxy=127.0.0.1,localhost NO_PROXY=127.0.0.1,localhost
 
 mkdir -p "$state/log"
@@ -58,6 +60,7 @@ start() { # NAME URL COMMAND... : in the background, until the URL answers
 say 'starting SeaweedFS (S3 and STS)'
 tests/servers/seaweedfs.sh start "$state/s3" $s3 8>&-
 . "$state/s3/env"
+s3_url=${S3_URL:-$S3_ENDPOINT}
 build/venv/bin/python tests/servers/bucket.py "$state/s3" \
     "http://127.0.0.1:$port" "http://localhost:$port"
 
@@ -68,7 +71,7 @@ say 'starting the credentials API'
 start api "http://127.0.0.1:$api/healthz" env -u AWS_SESSION_TOKEN \
     AWS_ACCESS_KEY_ID="$API_ACCESS_KEY_ID" AWS_SECRET_ACCESS_KEY="$API_SECRET_ACCESS_KEY" \
     PARTHAUL_LISTEN="127.0.0.1:$api" PARTHAUL_BUCKET="$BUCKET" PARTHAUL_REGION="$AWS_REGION" \
-    PARTHAUL_S3_ENDPOINT="$S3_ENDPOINT" PARTHAUL_STS_ENDPOINT="$STS_ENDPOINT" \
+    PARTHAUL_S3_ENDPOINT="$s3_url" PARTHAUL_STS_ENDPOINT="$STS_ENDPOINT" \
     PARTHAUL_ROLE_ARN="$ROLE_ARN" \
     PARTHAUL_ORIGINS="http://127.0.0.1:$port,http://localhost:$port" \
     PARTHAUL_JWT_HS256_SECRET_FILE="$state/jwt-secret" \
@@ -76,8 +79,8 @@ start api "http://127.0.0.1:$api/healthz" env -u AWS_SESSION_TOKEN \
     build/parthaul-api
 
 say 'starting the page'
-start page "http://127.0.0.1:$port/" env PORT="$port" PARTHAUL_API="http://127.0.0.1:$api" \
-    S3_ENDPOINT="$S3_ENDPOINT" JWT_SECRET_FILE="$state/jwt-secret" \
+start page "http://127.0.0.1:$port/" env PORT="$port" PARTHAUL_API="$api_url" \
+    S3_ENDPOINT="$s3_url" JWT_SECRET_FILE="$state/jwt-secret" \
     JWT_ISSUER=parthaul-demo JWT_AUDIENCE=parthaul node tests/setup/serve.mjs
 
 cat <<EOF

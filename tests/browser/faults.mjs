@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// What goes wrong between a page and S3, in each browser: a proxy does it, to real servers. Each test
+// says which requests had to be sent again, and that no other was; the object is read back.
+
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync } from 'node:fs';
+
+import { browserNames, startBrowser } from './browsers.mjs';
+import { makeFile, MiB, openModule } from './common.mjs';
+import { runIn, sleep, test, until } from './harness.mjs';
+import { mint, startDemo, startReader, work } from './stack.mjs';
+
+const demo = await startDemo({ faults: true });
+const reader = startReader(demo);
+const { faults } = demo;
+let browser;
+let page;
+let nth = 0;
+
+const PARTS = 5;
+const path = makeFile('five parts.bin', 23 * MiB);
+
+/** An error of S3's. */
+const s3Error = (status, code, more = '') => ({
+    status,
+    headers: { 'content-type': 'application/xml' },
+    body: `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>no</Message>${more}</Error>`,
+});
+
+/** Keys that may do everything, as a document of credentials. */
+function everything() {
+    const env = Object.fromEntries(
+        readFileSync(`${demo.state}/s3/env`, 'utf8').trim().split('\n').map((line) => line.split(/=(.*)/)),
+    );
+    return {
+        credentials: { accessKeyId: env.AWS_ACCESS_KEY_ID, secretAccessKey: env.AWS_SECRET_ACCESS_KEY },
+        bucket: env.BUCKET,
+        region: env.AWS_REGION,
+        endpoint: faults.urls[demo.s3],
+    };
+}
+
+/**
+ * Start an upload in parts of 5 MiB, with these options; `finish` waits for its end. The rights are
+ * those that the API lends, or those of `lent`.
+ */
+async function begin(options = {}, lent = null) {
+    const key = `upload/faults-${browser.name}/${++nth}`;
+    const token = mint(demo, { sub: `faults-${browser.name}` });
+    await page.choose('#own', path);
+    await page.evaluate((api, token, lent, options) => {
+        const getCredentials = async () => {
+            if (lent) return lent;
+            const answer = await fetch(`${api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+            if (!answer.ok) throw new Error(`the API answered ${answer.status}`);
+            return answer.text();
+        };
+        const parthaul = new Parthaul({ getCredentials, workerUrl, transport: 'xhr', keep: false });
+        const upload = parthaul.upload(document.querySelector('#own').files[0], { partSize: 5 << 20, ...options });
+        const told = [];
+        for (const type of ['retry', 'warning']) {
+            upload.addEventListener(type, ({ detail }) => told.push({ type, ...detail }));
+        }
+        window.upload = upload;
+        window.told = told;
+        window.ended = upload.done
+            .then((receipt) => ({ receipt }), (error) => ({ error: plain(error) }))
+            .finally(() => parthaul.close());
+    }, demo.api, token, lent, { key, ...options });
+    return async function finish() {
+        const { receipt, error } = await page.evaluate(() => window.ended);
+        const told = await page.evaluate(() => window.told);
+        const log = await faults.log();
+        const sent = Array(PARTS).fill(0);
+        for (const { operation, part } of log) if (operation === 'UploadPart') sent[part - 1]++;
+        const count = (operation) => log.filter((entry) => entry.operation === operation).length;
+        return { key, receipt, error, told, log, sent, count };
+    };
+}
+
+const run = async (...args) => (await begin(...args))();
+
+/** It arrived, to the byte, and these parts were sent so often. */
+async function assertArrived({ key, receipt, error, told, sent, log, count }, expected) {
+    assert.ok(receipt, `${JSON.stringify(error)} ${JSON.stringify(told)}`);
+    const stored = await reader.ask({ do: 'compare', key, file: path });
+    assert.ok(stored.equal, 'other bytes');
+    assert.equal(receipt.etag, stored.etag);
+    assert.equal(receipt.checksum, stored.checksum);
+    assert.equal(receipt.verified, 'object');
+    if (expected) assert.deepEqual(sent, expected, JSON.stringify(log.filter((entry) => entry.rule !== undefined)));
+    // Of one whose answer was lost only S3 knows; the bucket's lifecycle rule ends it.
+    assert.equal(await uploadsLeft(key), Math.max(0, count('Create') - 1));
+}
+
+const uploadsLeft = async (key) => (await reader.ask({ do: 'uploads' })).filter((one) => one === key).length;
+
+/** One fault and what it costs; with both transports, where it is the browser that notices. */
+function row(name, rules, expected, check = () => {}) {
+    const bare = rules.every((rule) => !rule.answer || rule.hidden);
+    for (const transport of bare ? ['xhr', 'fetch'] : ['xhr']) {
+        test(`${name}, by ${transport}`, async () => {
+            await faults.rules(...rules);
+            const result = await run({ transport });
+            await assertArrived(result, expected);
+            check(result);
+        });
+    }
+}
+
+const ONCE = [1, 1, 1, 1, 1];
+const THIRD = [1, 1, 2, 1, 1];
+
+row('nothing goes wrong', [], ONCE, ({ told, count }) => {
+    assert.deepEqual(told, []);
+    for (const operation of ['Create', 'Complete']) assert.equal(count(operation), 1);
+});
+
+row('the third part finds a busy server, twice',
+    [{ operation: 'UploadPart', part: 3, times: 2, answer: s3Error(503, 'SlowDown') }], [1, 1, 3, 1, 1],
+    ({ told }) => assert.ok(told.every(({ type, partNumber }) => type === 'retry' && partNumber === 3)));
+
+row("the third part's answer is lost", [{ operation: 'UploadPart', part: 3, lose: true }], THIRD);
+
+row('the connection is reset in the middle of the third part',
+    [{ operation: 'UploadPart', part: 3, afterBytes: 2e6, then: 'reset' }], THIRD);
+
+row('the connection ends in the middle of the third part',
+    [{ operation: 'UploadPart', part: 3, afterBytes: 2e6, then: 'drop' }], THIRD);
+
+row('a bit of the third part changes on its way', [{ operation: 'UploadPart', part: 3, flipAt: 3e6 }], THIRD,
+    ({ told }) => assert.equal(told[0].code, 'BAD_DIGEST'));
+
+row('an answer comes that the page may not read',
+    [{ operation: 'UploadPart', part: 3, hidden: true, answer: s3Error(503, 'SlowDown') }], THIRD,
+    ({ told }) => assert.equal(told[0].code, 'NETWORK'));
+
+row('a gateway answers in HTML',
+    [{ operation: 'UploadPart', part: 3, answer: { status: 502, body: '<html><h1>Bad Gateway</h1><br></html>' } }],
+    THIRD);
+
+row('the server hides ETags', [{ operation: 'UploadPart', times: 0, hideHeaders: ['etag'] }], ONCE,
+    ({ told, count }) => {
+        assert.equal(count('ListParts'), 1);
+        assert.deepEqual(told.map(({ type }) => type), ['warning']);
+        assert.match(told[0].message, /ExposeHeaders/);
+    });
+
+row('the answer to Create is lost', [{ operation: 'Create', lose: true }], ONCE,
+    ({ count }) => assert.equal(count('Create'), 2));
+
+row('Complete says 200 and means no',
+    [{ operation: 'Complete', answer: { ...s3Error(200, 'InternalError') } }], ONCE,
+    ({ count }) => assert.equal(count('Complete'), 2));
+
+row('the credentials end during the third part',
+    [{ operation: 'UploadPart', part: 3, answer: s3Error(400, 'ExpiredToken') }], THIRD,
+    ({ count }) => assert.equal(count('GET /v1/credentials'), 2));
+
+row('the API is down for a moment at the start',
+    [{ operation: 'GET /v1/credentials', times: 2, answer: { status: 503, body: '' } }], ONCE);
+
+row('each answer takes its time', [{ operation: 'UploadPart', times: 0, delayMs: 700 }], ONCE,
+    ({ told }) => assert.deepEqual(told, []));
+
+row('the line is slow', [{ operation: 'UploadPart', times: 0, bytesPerSecond: 4e6 }], ONCE,
+    ({ told }) => assert.deepEqual(told, []));
+
+test('the answer to Complete is cut off, and the object may be looked at', async () => {
+    await faults.rules({ operation: 'Complete', cutAt: 60 });
+    const result = await run({}, everything());
+    await assertArrived(result, ONCE);
+    assert.equal(result.count('Head'), 1);
+});
+
+test('the network goes away in the middle, and comes back', async () => {
+    await faults.rules({ operation: 'UploadPart', times: 0, bytesPerSecond: 3e6 });
+    const finish = await begin();
+    await until(async () => (await faults.log()).some(({ operation }) => operation === 'UploadPart'), 'a part');
+    await sleep(500);
+    const before = (await faults.log()).filter(({ operation }) => operation === 'UploadPart');
+    await faults.rules({ operation: '*', times: 0, then: 'reset' });
+    await faults.cut();
+    await sleep(3000);
+    await faults.rules();
+    const result = await finish();
+    await assertArrived(result);
+    // What was answered before is not sent again.
+    for (const { part, status } of before) {
+        if (status === 200) assert.equal(result.sent[part - 1], 0, `part ${part} was sent again`);
+    }
+});
+
+test('a refusal that will not pass ends it with its name, and leaves nothing', async () => {
+    await faults.rules({ operation: 'UploadPart', part: 2, answer: s3Error(403, 'AccessDenied') });
+    const { key, error } = await run();
+    assert.equal(error.code, 'ACCESS_DENIED');
+    assert.equal(error.s3Code, 'AccessDenied');
+    assert.equal(error.partNumber, 2);
+    assert.equal(await uploadsLeft(key), 0);
+});
+
+test('cancelling is thorough where Abort fails at first', async () => {
+    await faults.rules(
+        { operation: 'UploadPart', part: 4, then: 'stall' },
+        { operation: 'Abort', answer: s3Error(503, 'SlowDown') },
+    );
+    const finish = await begin();
+    await until(async () => (await faults.log()).some(({ part }) => part === 4), 'the part');
+    await page.evaluate(() => window.upload.abort());
+    const { key, error, count } = await finish();
+    assert.equal(error.code, 'ABORTED');
+    assert.ok(count('Abort') >= 2);
+    assert.equal(await uploadsLeft(key), 0);
+});
+
+await runIn(browserNames, {
+    async before(name) {
+        browser = await startBrowser(name, `${work}/profile-${name}`);
+        page = await openModule(browser, demo);
+    },
+    after: () => browser.close(),
+    async finally() {
+        reader.stop();
+        await demo.stop();
+    },
+});
+if (!process.exitCode) rmSync(work, { recursive: true, force: true });
