@@ -63,7 +63,7 @@ demo: ## everything installed, built and running on this machine (PORT=8080)
 	@PORT=$(PORT) exec tests/setup/demo.sh
 
 test: ## all tests
-	@tests/setup/deps.sh build wasm node server browser lint ceph pack
+	@tests/setup/deps.sh build wasm node server strict browser lint ceph pack
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%) \
 		$(if $(api),$B/tests/parthaul-api $B/parthaul-lambda.zip)
 	@$(MAKE) --no-print-directory check
@@ -112,7 +112,7 @@ install: $(programs) ## the programs, and the API as a service (PREFIX=/usr/loca
 		install -m 600 src/api/parthaul-api.conf $(DESTDIR)$(SYSCONFDIR)/parthaul
 
 deps: ## all that a fresh Debian lacks
-	@tests/setup/deps.sh build wasm node server browser lint ceph pack
+	@tests/setup/deps.sh build wasm node server strict browser lint ceph pack
 
 clean: ## removes what was built
 	rm -rf $B/sim $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \

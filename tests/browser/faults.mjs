@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What goes wrong between a page and S3, in each browser: a proxy does it, to real servers. Each test
 // says which requests had to be sent again, and that no other was; the object is read back.
+//
+// SERVER=versitygw puts that one behind the proxy. It lends nothing, so the page has its keys.
 
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
@@ -10,7 +12,8 @@ import { makeFile, MiB, openModule } from './common.mjs';
 import { runIn, sleep, test, until } from './harness.mjs';
 import { mint, startDemo, startReader, work } from './stack.mjs';
 
-const demo = await startDemo({ faults: true });
+const strict = process.env.SERVER === 'versitygw';
+const demo = await startDemo({ faults: true, strict });
 const reader = startReader(demo);
 const { faults } = demo;
 let browser;
@@ -30,7 +33,7 @@ const s3Error = (status, code, more = '') => ({
 /** Keys that may do everything, as a document of credentials. */
 function everything() {
     const env = Object.fromEntries(
-        readFileSync(`${demo.state}/s3/env`, 'utf8').trim().split('\n').map((line) => line.split(/=(.*)/)),
+        readFileSync(`${demo.s3State}/env`, 'utf8').trim().split('\n').map((line) => line.split(/=(.*)/)),
     );
     return {
         credentials: { accessKeyId: env.AWS_ACCESS_KEY_ID, secretAccessKey: env.AWS_SECRET_ACCESS_KEY },
@@ -44,7 +47,7 @@ function everything() {
  * Start an upload in parts of 5 MiB, with these options; `finish` waits for its end. The rights are
  * those that the API lends, or those of `lent`.
  */
-async function begin(options = {}, lent = null) {
+async function begin(options = {}, lent = strict ? everything() : null) {
     const key = `upload/faults-${browser.name}/${++nth}`;
     const token = mint(demo, { sub: `faults-${browser.name}` });
     await page.choose('#own', path);
@@ -81,13 +84,14 @@ async function begin(options = {}, lent = null) {
 const run = async (...args) => (await begin(...args))();
 
 /** It arrived, to the byte, and these parts were sent so often. */
-async function assertArrived({ key, receipt, error, told, sent, log, count }, expected) {
+async function assertArrived({ key, receipt, error, told, sent, log, count }, expected, cut = false) {
     assert.ok(receipt, `${JSON.stringify(error)} ${JSON.stringify(told)}`);
     const stored = await reader.ask({ do: 'compare', key, file: path });
     assert.ok(stored.equal, 'other bytes');
     assert.equal(receipt.etag, stored.etag);
     assert.equal(receipt.checksum, stored.checksum);
-    assert.equal(receipt.verified, 'object');
+    // versitygw grants a second Complete, but states no checksum then.
+    assert.equal(receipt.verified, strict && cut ? 'parts' : 'object');
     if (expected) assert.deepEqual(sent, expected, JSON.stringify(log.filter((entry) => entry.rule !== undefined)));
     // Of one whose answer was lost only S3 knows; the bucket's lifecycle rule ends it.
     assert.equal(await uploadsLeft(key), Math.max(0, count('Create') - 1));
@@ -155,7 +159,7 @@ row('Complete says 200 and means no',
 
 row('the credentials end during the third part',
     [{ operation: 'UploadPart', part: 3, answer: s3Error(400, 'ExpiredToken') }], THIRD,
-    ({ count }) => assert.equal(count('GET /v1/credentials'), 2));
+    ({ count }) => assert.equal(count('GET /v1/credentials'), strict ? 0 : 2));
 
 row('the API is down for a moment at the start',
     [{ operation: 'GET /v1/credentials', times: 2, answer: { status: 503, body: '' } }], ONCE);
@@ -169,8 +173,8 @@ row('the line is slow', [{ operation: 'UploadPart', times: 0, bytesPerSecond: 4e
 test('the answer to Complete is cut off, and the object may be looked at', async () => {
     await faults.rules({ operation: 'Complete', cutAt: 60 });
     const result = await run({}, everything());
-    await assertArrived(result, ONCE);
-    assert.equal(result.count('Head'), 1);
+    await assertArrived(result, ONCE, true);
+    assert.equal(result.count('Head'), strict ? 0 : 1);
 });
 
 test('the network goes away in the middle, and comes back', async () => {

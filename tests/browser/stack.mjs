@@ -28,16 +28,31 @@ async function freePort() {
     throw new Error('no free ports');
 }
 
-const seaweedfs = (...args) =>
-    execFileSync(`${root}tests/servers/seaweedfs.sh`, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+const server = (script, ...args) =>
+    execFileSync(`${root}tests/servers/${script}`, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-/** Start `make demo`'s servers with an empty bucket, with faults between or without. */
-export async function startDemo({ faults = false } = {}) {
+/** Start versitygw beside the demo, with an empty bucket for its page. */
+async function startStrict(page) {
+    const state = `${work}/versitygw`;
+    const port = await freePort();
+    server('versitygw.sh', 'start', state, String(port));
+    execFileSync(`${root}build/venv/bin/python`, [`${root}tests/servers/bucket.py`, state, page]);
+    return { state, url: `http://127.0.0.1:${port}`, stop: () => server('versitygw.sh', 'stop', state) };
+}
+
+/**
+ * Start `make demo`'s servers with an empty bucket; with faults between or without, and another S3
+ * for those who have its keys.
+ */
+export async function startDemo({ faults = false, strict = false } = {}) {
     rmSync(work, { recursive: true, force: true });
     const state = `${work}/demo`;
     mkdirSync(`${work}/files`, { recursive: true });
     const port = await freePort();
-    const [api, s3] = [1, 2].map((offset) => `http://127.0.0.1:${port + offset}`);
+    const page = `http://127.0.0.1:${port}`;
+    const api = `http://127.0.0.1:${port + 1}`;
+    const other = strict && (await startStrict(page));
+    const s3 = other ? other.url : `http://127.0.0.1:${port + 2}`;
     const proxy = faults && (await startFaultProxy(api, s3));
     const log = openSync(`${work}/demo.log`, 'w');
     const child = spawn(`${root}tests/setup/demo.sh`, {
@@ -57,16 +72,18 @@ export async function startDemo({ faults = false } = {}) {
     return {
         port,
         state,
-        page: `http://127.0.0.1:${port}`,
+        page,
         api: proxy ? proxy.urls[api] : api,
         s3,
+        s3State: other ? other.state : `${state}/s3`,
         faults: proxy,
-        stopS3: () => seaweedfs('stop', `${state}/s3`),
-        startS3: () => seaweedfs('start', `${state}/s3`, String(port + 2)),
+        stopS3: () => server('seaweedfs.sh', 'stop', `${state}/s3`),
+        startS3: () => server('seaweedfs.sh', 'start', `${state}/s3`, String(port + 2)),
         async stop() {
             child.kill('SIGTERM');
             await ended;
             if (proxy) proxy.stop();
+            if (other) other.stop();
         },
     };
 }
@@ -104,7 +121,7 @@ export function mint(demo, claims) {
 
 /** An S3 client that is not ours: bucket_reader.py, asked by a line of JSON each. */
 export function startReader(demo) {
-    const child = spawn(`${root}build/venv/bin/python`, [`${root}tests/browser/bucket_reader.py`, `${demo.state}/s3`], {
+    const child = spawn(`${root}build/venv/bin/python`, [`${root}tests/browser/bucket_reader.py`, demo.s3State], {
         stdio: ['pipe', 'pipe', 'inherit'],
     });
     const waiting = [];

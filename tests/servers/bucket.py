@@ -1,6 +1,6 @@
 """Makes a bucket ready for uploads from a page:  bucket.py DIR ORIGIN...
 
-DIR is what seaweedfs.sh was given; its file `env` says where the server is and which bucket.
+DIR is what the script that starts a server was given; its file `env` says where the server is and which bucket.
 The bucket gets the CORS rule that a page needs and the rule that clears unfinished uploads away
 after a week. Doing it again changes nothing.
 """
@@ -9,6 +9,7 @@ import sys
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 # What the engine sends. `authorization` has to be named: a "*" does not cover it in browsers.
 REQUEST_HEADERS = [
@@ -53,12 +54,16 @@ def prepare(s3, bucket, origins):
         "ExposeHeaders": ANSWER_HEADERS,
         "MaxAgeSeconds": 7200,
     }]})
-    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [{
-        "ID": "abort-incomplete-uploads",
-        "Status": "Enabled",
-        "Filter": {"Prefix": "upload/"},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-    }]})
+    try:
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [{
+            "ID": "abort-incomplete-uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "upload/"},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        }]})
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NotImplemented":
+            raise
 
 
 def main(folder, *origins):

