@@ -35,6 +35,8 @@ typedef struct host {
     int refusal;        /* what S3 last said against the credentials */
     bool kept;          /* there is a snapshot */
     bool warned;        /* that there is none */
+    bool unsure;        /* S3 may have parts of what had to be given up */
+    int last_err;       /* of what was tried again last */
     bool aborted;
     uint64_t asleep_ms; /* how long the machine has slept, ever */
     uint64_t turn_ms;   /* when the loop was last here */
@@ -145,9 +147,12 @@ static void save(host *h, ph_str snapshot)
     h->warned = true;
 }
 
+/* What was to be given up and may not be gone is kept: it can be given up again. */
 static void forget(host *h)
 {
     const kept *k = h->options->kept;
+    if (h->options->abort && h->unsure)
+        return;
     if (k && kept_remove(k) != PH_OK && !h->options->quiet) {
         int why = errno;
         report_clear(&h->report);
@@ -158,6 +163,9 @@ static void forget(host *h)
 
 static void notice(host *h, const ph_notice *n)
 {
+    h->unsure = h->unsure || n->kind == PH_NOTICE_WARNING;
+    if (n->kind == PH_NOTICE_RETRY)
+        h->last_err = n->err;
     if (n->kind == PH_NOTICE_RETRY &&
         (n->err == PH_ERR_EXPIRED_TOKEN || n->err == PH_ERR_INVALID_TOKEN)) {
         h->refusal = n->err;
@@ -308,6 +316,9 @@ int host_run(const host_options *o)
         code = report_error(&h.report, err, NULL);
     else if (last.kind == PH_ACTION_DONE)
         code = report_receipt(&h.report, &last.u.receipt);
+    else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && h.unsure)
+        code = report_error(&h.report, h.last_err ? h.last_err : PH_ERR_REFUSED,
+                            "S3 may still have parts of the upload: give it up again with --abort");
     else if (o->abort && last.u.failure.err == PH_ERR_ABORTED)
         code = report_given_up(&h.report);
     else

@@ -499,7 +499,7 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
         const file = new Blob(['abc']);
         const fail = async (options, what = file) => {
             const parthaul = new Parthaul({ workerUrl, ...options });
-            const error = await parthaul.upload(what, { tries: 2 }).done.catch(plain);
+            const error = await parthaul.upload(what, { tries: 2, patienceMs: 1 }).done.catch(plain);
             await parthaul.close();
             return `${error.code}: ${error.message}`;
         };
@@ -559,14 +559,14 @@ test('both transports give up what stalls, and follow nobody elsewhere', async (
             const answer = await transport(request, body, controller, (bytes) => (sent = bytes)).catch(() => null);
             return { answer, why: controller.signal.reason, ms: performance.now() - begin, sent };
         };
-        const quick = { stallMs: 300, answerMs: 300 };
+        const quick = { stallMs: 300, answerMs: 300, limitMs: 300 };
         const big = new Blob([new Uint8Array(32 << 20)]);
         return {
             fetchSilent: await send(viaFetch, '/silent', quick),
             xhrSilent: await send(viaXhr, '/silent', quick),
             xhrStalled: await send(viaXhr, '/stalled', { stallMs: 300, answerMs: 60_000 }, big),
-            fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000 }),
-            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000 }),
+            fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
+            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
         };
     }, origin);
     for (const name of ['fetchSilent', 'xhrSilent', 'xhrStalled']) {

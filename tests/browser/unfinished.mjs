@@ -232,6 +232,32 @@ test('a handle of the file makes going on one call', async () => {
     await page.close();
 });
 
+test('what could not be discarded stays in the list, to be discarded again', async () => {
+    const page = await openPage();
+    const first = await libraryOn(page, 'lea');
+    await page.evaluate((parthaul) => {
+        const file = new File([new Uint8Array(60 << 20)], 'stays.bin');
+        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20 });
+    }, first);
+    await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
+    await page.reload();
+    const parthaul = await libraryOn(page, 'lea');
+    const discard = () =>
+        page.evaluate(async (parthaul) => {
+            const [kept] = await parthaul.unfinished();
+            const code = await parthaul.discard(kept.id).then(() => 'done', (error) => error.code);
+            return { code, left: (await parthaul.unfinished()).length };
+        }, parthaul);
+    demo.stopS3();
+    const refused = await discard();
+    demo.startS3();
+    assert.notEqual(refused.code, 'done');
+    assert.equal(refused.left, 1, refused.code);
+    assert.deepEqual(await discard(), { code: 'done', left: 0 });
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
 test('a browser that keeps nothing uploads all the same, and says so once', async () => {
     for (const [name, broken] of Object.entries({
         'no database': () => (indexedDB.open = () => { throw new DOMException('not here', 'SecurityError'); }),

@@ -179,6 +179,17 @@ def newer(text):
     return f'{body},"check":"{faulty.crc(0x9A6C9329AC4BC9B5, 8, body.encode()).hex()}"}}'
 
 
+def try_denied_abort(w):
+    """What may not be gone is kept, to be given up again."""
+    key = "faults/abort-denied"
+    w.begin(key, 2)
+    code, failure, err = w.put(key, "--abort")
+    check("abort denied: said", (code, failure.get("status"), "--abort" in err), (1, "failed", True))
+    check("abort denied: kept", (len(w.kept()), len(w.uploads(key))), (1, 1))
+    check("abort again", w.put(key, "--abort")[0], 0)
+    check("abort again: nothing is left", (w.kept(), w.uploads(key)), ([], []))
+
+
 def try_damaged(w):
     damages = {"flipped": lambda t: t[:40] + chr(ord(t[40]) ^ 1) + t[41:], "cut": lambda t: t[:-1],
                "empty": lambda t: " ", "foreign": lambda t: '{"version":1}', "long": lambda t: t * 1000}
@@ -286,7 +297,8 @@ def main():
     folder = tempfile.mkdtemp(prefix="resume-", dir=os.path.join(ROOT, "build"))
     try:
         w = World(folder)
-        for part in (try_kills, try_two, try_frozen, try_secrets, try_damaged, try_changed, try_options, try_nowhere):
+        for part in (try_kills, try_two, try_frozen, try_secrets, try_denied_abort, try_damaged,
+                     try_changed, try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)

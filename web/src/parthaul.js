@@ -32,8 +32,9 @@ const SPEED_WINDOW_MS = 8000;
  * Why an upload ended without an object.
  *
  * `code` is stable: one of `errors.def`; WORKER_FAILED when the worker or the engine could not be
- * loaded or crashed; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is), and
- * FILE_NEEDED (the user has to choose the file again); CLOSED after close(). The message is for a
+ * loaded or crashed; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is),
+ * FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED (S3 may still have parts);
+ * CLOSED after close(). The message is for a
  * person and holds nothing secret.
  */
 export class UploadError extends Error {

@@ -33,6 +33,7 @@ import { viaFetch, viaXhr } from './transport.js';
  * @property {Map<number, number>} parts those that changed, by index
  * @property {Notice[]} notices
  * @property {boolean} dirty
+ * @property {Failure} [unsure] S3 may have parts of what had to be discarded
  */
 
 /** Bytes of a file to read at a time: a read costs more than a millisecond, whatever its size. */
@@ -217,7 +218,7 @@ function advance(job) {
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
                     return false;
                 case 'failed':
-                    end(job, { kind: 'failed', id: job.id, failure: action.failure });
+                    end(job, { kind: 'failed', id: job.id, failure: job.unsure ?? action.failure });
                     return false;
             }
         }
@@ -330,7 +331,8 @@ function save(job, kept) {
 
 /** The engine has no use for it any more. @param {Job} job */
 async function forget(job) {
-    if (!job.kept) return;
+    // What was to be discarded and may not be gone is kept: it can be discarded again.
+    if (!job.kept || (job.request.discard && job.unsure)) return;
     job.storing = true;
     const { id } = job.kept;
     try {
@@ -688,6 +690,9 @@ function notice(job, notice) {
         job.parts.set(notice.partNumber - 1, engine.tables.partStates.indexOf(notice.partState));
     } else {
         job.notices.push(notice);
+    }
+    if (notice.kind === 'warning' && job.request.discard) {
+        job.unsure = { code: 'NOT_DISCARDED', message: notice.message ?? '', resumable: true };
     }
     job.paused = notice.paused ?? job.paused;
     job.dirty = true;
