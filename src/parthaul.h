@@ -169,6 +169,7 @@ const char *ph_alg_name_lower(ph_alg alg);
 #define PH_PART_MIN_SIZE (UINT64_C(5) << 20)
 #define PH_PART_MAX_SIZE (UINT64_C(5) << 30)
 #define PH_PART_DEFAULT_SIZE (UINT64_C(16) << 20)
+#define PH_CONCURRENCY_DEFAULT 6u /* as many connections as browsers open to an HTTP/1.1 host */
 #define PH_OBJECT_MAX_SIZE (PH_PART_MAX_COUNT * PH_PART_MAX_SIZE) /* 48.8 TiB */
 
 typedef struct ph_plan {
@@ -178,7 +179,8 @@ typedef struct ph_plan {
 } ph_plan;
 
 /*
- * Choose the part size of a file of `size` bytes. `part_size` 0 lets the library choose: 16 MiB,
+ * Choose the part size of a file of `size` bytes. `part_size` 0 lets the library choose: 16 MiB;
+ * less than 32 MiB, in steps of 64 KiB, where so all connections end together (96 MiB to 9.4 GiB);
  * more in steps of 1 MiB where 10,000 parts of it would not hold the file. All parts but the last
  * are equal (R2 insists on it). A file of at most one part is sent by one PutObject.
  * Errors: PH_ERR_BAD_PART_SIZE, PH_ERR_FILE_TOO_BIG.
@@ -255,7 +257,7 @@ typedef struct ph_upload_options {
     ph_payload payload;
     unsigned
         server_lacks; /* bits of ph_lack, from the warnings of an earlier upload; 0: none known */
-    uint32_t concurrency; /* parts sent at the same time at most, 1..32; 0: 4, and up to 6 while
+    uint32_t concurrency; /* parts sent at the same time at most, 1..32; 0: 6, and up to 8 while
                                that makes it faster */
     uint64_t max_rate;    /* bytes a second, on the average of some parts; 0: as fast as it goes */
     bool polite;          /* one part at a time, and quiet for half as long after each */

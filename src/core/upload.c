@@ -13,8 +13,7 @@
 #include "lanes.h"
 #include "str.h"
 
-#define DEFAULT_CONCURRENCY 4u
-#define DEFAULT_CEILING 6u /* connections to one host that a browser has */
+#define DEFAULT_CEILING 8u /* a browser has but six connections, others have more */
 #define DEFAULT_TRIES 8u
 
 #define SECOND 1000u
@@ -217,7 +216,8 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     u->random = options->seed;
     u->next_id = 1;
     u->renew_ms = UINT64_MAX;
-    u->limit = u->ceiling = u->options.concurrency ? u->options.concurrency : DEFAULT_CONCURRENCY;
+    u->limit = u->ceiling =
+        u->options.concurrency ? u->options.concurrency : PH_CONCURRENCY_DEFAULT;
     if (!u->options.concurrency)
         u->options.concurrency = DEFAULT_CEILING;
     if (!u->options.tries)

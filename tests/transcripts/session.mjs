@@ -50,7 +50,7 @@ export class Session {
         session.now = now;
         session.#engine = engine;
         session.#file = file;
-        session.#concurrency = options.concurrency || 6;
+        session.#concurrency = options.concurrency || 8;
         session.#keep = options.keep;
         if (options.keep) session.saved = options.snapshot;
         if (options.credentials) session.#learn(options.credentials);

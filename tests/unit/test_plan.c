@@ -30,6 +30,16 @@ static void test_table(void)
         {16 * MIB - 1, 0, PH_OK, 16 * MIB, 1},
         {16 * MIB, 0, PH_OK, 16 * MIB, 1},
         {16 * MIB + 1, 0, PH_OK, 16 * MIB, 2},
+        {96 * MIB - 1, 0, PH_OK, 16 * MIB, 6},
+        {96 * MIB, 0, PH_OK, 16 * MIB, 6},
+        {96 * MIB + 1, 0, PH_OK, 16 * MIB + 64 * 1024, 6}, /* full rounds from here */
+        {192 * MIB - 1, 0, PH_OK, 32 * MIB, 6},
+        {192 * MIB, 0, PH_OK, 16 * MIB, 12},
+        {256 * MIB, 0, PH_OK, 342 * 64 * 1024, 12},
+        {2 * GIB, 0, PH_OK, 261 * 64 * 1024, 126},
+        {9600 * MIB - 1, 0, PH_OK, 259 * 64 * 1024, 594},
+        {9600 * MIB, 0, PH_OK, 16 * MIB, 600}, /* and no longer here */
+        {9600 * MIB + 1, 0, PH_OK, 16 * MIB, 601},
         {10000 * 16 * MIB - 1, 0, PH_OK, 16 * MIB, 10000},
         {10000 * 16 * MIB, 0, PH_OK, 16 * MIB, 10000},
         {10000 * 16 * MIB + 1, 0, PH_OK, 17 * MIB, 9412},
@@ -99,10 +109,16 @@ static void test_property(void)
         if (err != PH_OK)
             continue;
         check_sum(&plan, size);
-        CHECK(plan.part_size % MIB == 0 && plan.part_size >= PH_PART_DEFAULT_SIZE);
-        /* no MiB more than is needed */
-        CHECK(plan.part_size == PH_PART_DEFAULT_SIZE ||
-              (plan.part_size - MIB) * PH_PART_MAX_COUNT < size);
+        CHECK(plan.part_size >= PH_PART_DEFAULT_SIZE);
+        if (size >= 96 * MIB && size < 9600 * MIB) { /* full rounds, but for what 64 KiB make */
+            uint32_t rounds = (uint32_t)(size / (96 * MIB));
+            CHECK(plan.part_size % (64 * 1024) == 0 && plan.part_size <= 32 * MIB);
+            CHECK(plan.part_count <= 6 * rounds && plan.part_count > 6 * rounds - 6);
+        } else { /* no MiB more than is needed */
+            CHECK(plan.part_size % MIB == 0);
+            CHECK(plan.part_size == PH_PART_DEFAULT_SIZE ||
+                  (plan.part_size - MIB) * PH_PART_MAX_COUNT < size);
+        }
 
         uint64_t asked = PH_PART_MIN_SIZE + test_random(&state) % (64 * MIB);
         err = ph_plan_make(size, asked, &plan);

@@ -414,7 +414,7 @@ function fill(details, receipt) {
         'Version id': receipt.versionId,
         Size: `${count.format(receipt.size)} bytes`,
         ETag: receipt.etag ?? 'hidden by the server',
-        Parts: receipt.partCount ? `${receipt.partCount} × ${receipt.partSize / 2 ** 20} MiB` : 'one request',
+        Parts: receipt.partCount ? `${receipt.partCount} × ${+(receipt.partSize / 2 ** 20).toFixed(1)} MiB` : 'one request',
         Checksum: receipt.checksum && `${receipt.checksum} (${receipt.algorithm}, ${receipt.type})`,
         'Server lacks': receipt.serverLacks?.map((code) => LACKS[code] ?? code).join(', '),
         'Sent again': receipt.retries ? `${receipt.retries} requests` : undefined,

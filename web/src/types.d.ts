@@ -32,9 +32,9 @@ export interface UploadOptions {
     checksumType?: 'FULL_OBJECT' | 'COMPOSITE';
     /** SHA-256 of each body in the signature; @default "auto": over plain HTTP to another host */
     payload?: 'auto' | 'signed' | 'unsigned';
-    /** in bytes; @default 16 MiB, more for files over 156 GiB */
+    /** in bytes; @default 16 to 32 MiB, so that all connections end together; more for files over 156 GiB */
     partSize?: number;
-    /** parts of this file at a time, 1..32; @default 4 */
+    /** parts of this file at a time, 1..32; @default 6 */
     concurrency?: number;
     /** of one request before the upload fails; @default 8 */
     tries?: number;

@@ -30,6 +30,7 @@ import { viaFetch, viaXhr } from './transport.js';
  * @property {number} untilMs of the engine's WAIT
  * @property {boolean} paused
  * @property {boolean} read whether a byte of the file was ever read
+ * @property {ArrayBuffer} [whole] a small file's bytes, from their digest to their request
  * @property {Map<number, number>} parts those that changed, by index
  * @property {Notice[]} notices
  * @property {boolean} dirty
@@ -38,6 +39,10 @@ import { viaFetch, viaXhr } from './transport.js';
 
 /** Bytes of a file to read at a time: a read costs more than a millisecond, whatever its size. */
 const READ = 4 << 20;
+/** The same of a byte stream, through memory of ours. */
+const READ_STREAM = 1 << 20;
+/** Files up to this size are read once: the bytes that were digested are sent. */
+const SMALL = 1 << 20;
 /** Where digests go side by side, each with the next piece under way. */
 const READ_OF_MANY = 2 << 20;
 /** Room for hashes at a time. One by one, two: while one reads, the other digests. */
@@ -411,7 +416,7 @@ async function send(job, { id, request }) {
     requests++;
     // No type, and text as bytes: the browser must not add a content-type that nobody signed.
     const body = request.file
-        ? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
+        ? takeWhole(job) ?? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
         : request.text === undefined
           ? undefined
           : encoder.encode(request.text);
@@ -526,7 +531,18 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
     /** @type {string | undefined} */
     let broken;
     /** @type {ReturnType<typeof readAt> | undefined} */
-    let next = readAt(offset);
+    let next;
+    if (STREAMS && !lanes && length > SMALL) {
+        try {
+            const got = await digestStream(job, handle, offset, length, signal);
+            if (got !== length && !signal.aborted) broken = 'FILE_CHANGED';
+        } catch (error) {
+            if (error instanceof EngineError) throw error;
+            broken = whyUnreadable(job);
+        }
+    } else {
+        next = readAt(offset);
+    }
     if (lanes) together++;
     while (next && !broken && !signal.aborted) {
         try {
@@ -547,7 +563,8 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
                 engine.hashFeed(handle, bytes);
                 if (end < last) next = readAt(end);
             }
-            nowhere.postMessage(buffer, [buffer]);
+            if (job.file.size <= SMALL) job.whole = buffer;
+            else nowhere.postMessage(buffer, [buffer]);
         } catch (error) {
             if (error instanceof EngineError) throw error;
             broken = whyUnreadable(job);
@@ -564,6 +581,48 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
         job,
         broken ? { kind: 'unreadable', id, code: broken } : { kind: 'hashed', id, digests },
     );
+}
+
+const STREAMS = navigator.userAgent.includes('Chrome/');
+/** Chromium collects a reader that nothing but its pending read refers to; that read never ends. */
+const streams = new Set();
+/** Memory to read into. @type {ArrayBuffer[]} */
+const memories = [];
+
+/**
+ * Feed a part of a file to a digest, with half the CPU of reading slices. Chromium's way only: that
+ * Firefox and WebKit gain by it, nobody has measured.
+ * @param {Job} job @param {number} handle @param {number} offset @param {number} length
+ * @param {AbortSignal} signal
+ * @returns {Promise<number>} how many bytes came
+ */
+async function digestStream(job, handle, offset, length, signal) {
+    const reader = job.file.slice(offset, offset + length).stream().getReader({ mode: 'byob' });
+    streams.add(reader);
+    let memory = memories.pop() ?? new ArrayBuffer(READ_STREAM);
+    let got = 0;
+    try {
+        while (!signal.aborted) {
+            const { done, value } = await reader.read(new Uint8Array(memory));
+            if (value) memory = value.buffer;
+            if (done || !value) break;
+            job.read = true;
+            engine.hashFeed(handle, value);
+            got += value.length;
+        }
+        memories.push(memory);
+        if (signal.aborted) reader.cancel().catch(() => {});
+    } finally {
+        streams.delete(reader);
+    }
+    return got;
+}
+
+/** A small file's bytes, once: whoever sends it again reads it again. @param {Job} job */
+function takeWhole(job) {
+    const { whole } = job;
+    job.whole = undefined;
+    return whole;
 }
 
 // ---- Credentials --------------------------------------------------------------------------------
