@@ -73,6 +73,8 @@ void cli_put_help(void)
         "  --checksum-type T   full-object or composite; default: full-object where it exists\n"
         "  --concurrency N     parts at the same time, 1 to 32; default: 6, and up to 8 while\n"
         "                      that makes it faster\n"
+        "  --max-rate SIZE     bytes a second at most, as 500KiB or 10MiB; default: the line's\n"
+        "  --polite            one part at a time, with a pause after each\n"
         "  --patience SECONDS  of no success at all before the upload fails, 0: for ever; default\n"
         "                      600, or with --tries as long as these take\n"
         "  --tries N           of one request before it waits for the server; default 8\n"
@@ -150,11 +152,13 @@ static const struct option fixed_options[] = {
     {"dualstack", no_argument, NULL, 'D'},
     {"endpoint", required_argument, NULL, 'e'},
     {"json", no_argument, NULL, 'j'},
+    {"max-rate", required_argument, NULL, 'M'},
     {"metadata", required_argument, NULL, 'm'},
     {"no-overwrite", no_argument, NULL, 'o'},
     {"part-size", required_argument, NULL, 'p'},
-    {"patience", required_argument, NULL, 'w'},
     {"path-style", no_argument, NULL, 'P'},
+    {"patience", required_argument, NULL, 'w'},
+    {"polite", no_argument, NULL, 'l'},
     {"quiet", no_argument, NULL, 'q'},
     {"region", required_argument, NULL, 'r'},
     {"resume", required_argument, NULL, 'R'},
@@ -215,6 +219,8 @@ static bool take_option(int c, arguments *a)
     case 'e': a->endpoint = ph_str_from(optarg); return a->endpoint.len > 0;
     case 'j': a->json = true; break;
     case 'k': a->api_key = ph_str_from(optarg); break;
+    case 'l': o->polite = true; break;
+    case 'M': return cli_size(optarg, &o->max_rate) && o->max_rate > 0;
     case 'm': return read_metadata(a);
     case 'o': o->object.overwrite = false; break;
     case 'p': return cli_size(optarg, &o->part_size) && o->part_size > 0;

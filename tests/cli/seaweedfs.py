@@ -66,6 +66,11 @@ def try_sizes(w):
             check(f"{size} bytes: parthaul checksum {arguments}", shown.split("  ")[0], value)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(one, (0, 1, 5 * MIB, 5 * MIB + 1, 40 * MIB), (0, 0, 0, 2, 8)))
+    path = w.file("polite", RANDOM[:11 * MIB])
+    for options in (("--polite",), ("--max-rate", "50MiB")):
+        code, receipt, err = w.put(path, "upload/polite", "--part-size", "5MiB", *options)
+        check(f"{options}", (code, err, receipt.get("verified")), (0, b"", "object"))
+        check(f"{options}: read back", w.read("upload/polite")["Body"].read() == RANDOM[:11 * MIB], True)
 
 
 def try_algorithms(w):
@@ -164,6 +169,7 @@ def try_refusals(w):
                       [small, "k"], [small, "s3://"], [small, "s3://b/k", "more"],
                       ["--part-size", "1MB", small, "s3://b/k"], ["--checksum", "crc", small, "s3://b/k"],
                       ["--concurrency", "0", small, "s3://b/k"], ["--metadata", "a", small, "s3://b/k"],
+                      ["--max-rate", "0", small, "s3://b/k"], ["--max-rate", "fast", small, "s3://b/k"],
                       ["--content-type", "\u00e4", small, "s3://b/k"], ["--colour", small, "s3://b/k"],
                       ["--token", "t", "--api", "nowhere", small, "s3://b/k"]):
         done = run("put", *arguments, env=w.keys)

@@ -19,8 +19,8 @@
 /** What the engine takes of the options; the others are this file's. @type {(keyof UploadOptions)[]} */
 const ENGINE_OPTIONS = [
     'bucket', 'key', 'region', 'endpoint', 'addressing', 'dualstack', 'accelerate', 'name', 'checksum',
-    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'patienceMs', 'presignLimit', 'overwrite',
-    'metadata',
+    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'patienceMs', 'maxRate', 'polite',
+    'presignLimit', 'overwrite', 'metadata',
 ];
 
 /** Up to this size the credentials API gives a presigned PUT, unless it is told otherwise. */

@@ -41,6 +41,10 @@ export interface UploadOptions {
     /** without any success before the upload fails, resumable; until then it rests and looks again;
      * @default 0: for ever */
     patienceMs?: number;
+    /** bytes a second at most, on the average of some parts; @default 0: as fast as it goes */
+    maxRate?: number;
+    /** one part at a time, with a pause after each, for uploads that have time; @default false */
+    polite?: boolean;
     /** files up to this size are hashed first, so that a presigned PUT can carry the checksum */
     presignLimit?: number;
     /** replace an object of the same key; @default false */

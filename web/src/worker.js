@@ -742,7 +742,8 @@ const serverOf = (job) => config.api ?? job.request.options.endpoint;
 /** @param {Job} job @param {Notice} notice */
 function notice(job, notice) {
     if (notice.kind === 'warning' && notice.code?.startsWith('LACKS_')) {
-        lacks.set(serverOf(job), [...(lacks.get(serverOf(job)) ?? []), notice.code]);
+        const known = lacks.get(serverOf(job)) ?? [];
+        if (!known.includes(notice.code)) lacks.set(serverOf(job), [...known, notice.code]);
     }
     if (notice.kind === 'part' && notice.partNumber && notice.partState) {
         // Only the newest state of each part matters.
@@ -753,7 +754,8 @@ function notice(job, notice) {
     if (notice.kind === 'warning' && job.request.discard) {
         job.unsure = { code: 'NOT_DISCARDED', message: notice.message ?? '', resumable: true };
     }
-    job.paused = notice.paused ?? job.paused;
+    // One that rests, since nothing gets through, keeps its place: the next would fare no better.
+    if (notice.paused !== undefined) job.paused = notice.paused && !notice.code;
     job.dirty = true;
     showLater();
 }
