@@ -56,7 +56,10 @@ async function begin(options = {}, lent = strict ? everything() : null) {
             if (lent) return lent;
             const answer = await fetch(`${api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
             if (!answer.ok) throw new Error(`the API answered ${answer.status}`);
-            return answer.text();
+            const document = await answer.json();
+            const { livesMs } = window;
+            if (livesMs) document.credentials.expiration = new Date(Date.now() + livesMs).toISOString();
+            return document;
         };
         const parthaul = new Parthaul({ getCredentials, workerUrl, transport: 'xhr', keep: false });
         const upload = parthaul.upload(document.querySelector('#own').files[0], { partSize: 5 << 20, ...options });
@@ -194,6 +197,19 @@ test('the network goes away in the middle, and comes back', async () => {
         if (status === 200) assert.equal(result.sent[part - 1], 0, `part ${part} was sent again`);
     }
 });
+
+test('credentials that live for 15 s, in an upload of a minute', async () => {
+    if (strict) return console.log('SKIP: versitygw lends none');
+    await page.evaluate(() => (window.livesMs = 15_000));
+    await faults.rules(
+        { operation: 'UploadPart', times: 0, keyOlderThanMs: 15_000, answer: s3Error(400, 'ExpiredToken') },
+        { operation: 'UploadPart', times: 0, bytesPerSecond: 450_000 },
+    );
+    const result = await run({ concurrency: 1 });
+    await page.evaluate(() => (window.livesMs = undefined));
+    await assertArrived(result, ONCE);
+    assert.ok(result.count('GET /v1/credentials') >= 4, 'they were renewed in time');
+}, { only: 'chromium', why: 'it takes a minute' });
 
 test('a refusal that will not pass ends it with its name, and leaves nothing', async () => {
     await faults.rules({ operation: 'UploadPart', part: 2, answer: s3Error(403, 'AccessDenied') });

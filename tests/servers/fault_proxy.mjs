@@ -16,7 +16,8 @@
 //   operation        UploadPart, Complete, Preflight, "GET /v1/credentials", ...; "*" for any. Without
 //                    it, all but preflights
 //   part             its number
-//   keyOlderThanMs   the access key was first seen so long ago
+//   keyOlderThanMs   the access key was first seen so long ago; whoever asks the API for credentials
+//                    gets a new one in this sense
 //   skip, times      not the first ones; how many (1), 0 for all
 //
 // and what shall happen to them. On the way there:
@@ -60,6 +61,7 @@ function describe(request) {
         if (query.has('uploadId')) return { POST: 'Complete', DELETE: 'Abort', GET: 'ListParts' }[method];
         return { PUT: 'PutObject', HEAD: 'Head', GET: 'Get' }[method] ?? method;
     };
+    if (url.pathname === '/v1/credentials') keysSince.clear();
     const credential = request.headers.authorization ?? url.search;
     const [, accessKey] = credential.match(/Credential=([^/%]+)/) ?? [];
     if (accessKey && !keysSince.has(accessKey)) keysSince.set(accessKey, Date.now());
