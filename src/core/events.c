@@ -242,11 +242,13 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
     return AGAIN_LATER;
 }
 
-/* S3 said that it did nothing. Whatever else failed may have been done all the same. */
-static bool was_turned_away(int err, const ph_reply *reply)
+/* What failed may have been done all the same, unless S3 said that it did nothing. */
+static bool may_be_done(int err, const ph_reply *reply)
 {
-    return reply && reply->status >= 300 &&
-           (err == PH_ERR_SLOW_DOWN || err == PH_ERR_REQUEST_TIMEOUT || err == PH_ERR_CONFLICT);
+    bool turned_away =
+        reply && reply->status >= 300 &&
+        (err == PH_ERR_SLOW_DOWN || err == PH_ERR_REQUEST_TIMEOUT || err == PH_ERR_CONFLICT);
+    return ph_err_retry(err) == PH_RETRY_BACKOFF && !turned_away;
 }
 
 /* Decide on a request that failed with `err`; where it is sent again, say so. */
@@ -260,7 +262,7 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
         retry = PH_RETRY_BACKOFF;
     switch (retry) {
     case PH_RETRY_BACKOFF:
-        a->maybe_done = a->maybe_done || !was_turned_away(err, reply);
+        a->maybe_done = a->maybe_done || may_be_done(err, reply);
         v = back_off(u, now_ms, err, tries, a, reply);
         break;
     case PH_RETRY_REFRESH_CREDS:
@@ -427,10 +429,12 @@ static verdict restart_part(ph_upload *u, uint64_t now_ms, ph_slot *slot)
     return AGAIN_NOW;
 }
 
-/* Tell the failure in the words of an earlier answer. What was decided because of it stays. */
+/* Fail with S3's earlier word, which has the code and the ids, unless another refusal came since. */
 static void quote_refusal(ph_upload *u)
 {
     bool resumable = u->failure.resumable;
+    if (u->refusal.err != u->failure.err)
+        return;
     u->failure = u->refusal;
     u->failure.resumable = resumable;
 }
@@ -733,7 +737,22 @@ static int listed_claims(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
-/* LISTING has two reasons: parts of an earlier session, or ETags that are hidden. */
+/*
+ * Complete must not overwrite, and there is an object: made by a Complete of ours whose answer nobody
+ * heard (also browsers send a request twice), or by somebody else. While our parts are there, it is
+ * not ours.
+ */
+static void whose_object(ph_upload *u, bool perhaps_ours)
+{
+    if (perhaps_ours) {
+        ph_upload_enter(u, PH_STATE_CHECKING);
+        return;
+    }
+    ph_upload_fail(u, u->doubt, PH_OP_COMPLETE, 0, 0, NULL);
+    quote_refusal(u);
+}
+
+/* LISTING has three reasons: parts of an earlier session, hidden ETags, or an object that is there. */
 static bool lists_claims(const ph_upload *u)
 {
     return u->state == PH_STATE_LISTING && u->ledger.stored < u->ledger.plan.part_count;
@@ -743,6 +762,10 @@ static int listed(ph_upload *u, const ph_reply *reply)
 {
     if (lists_claims(u))
         return listed_claims(u, reply);
+    if (u->doubt == PH_ERR_EXISTS) {
+        whose_object(u, reply->listed_count == 0);
+        return PH_OK;
+    }
     for (size_t i = 0; i < reply->listed_count; i++) {
         int err = ph_ledger_learn(&u->ledger, &reply->listed[i]);
         if (err == PH_ERR_NOMEM)
@@ -769,7 +792,7 @@ static int listed(ph_upload *u, const ph_reply *reply)
     } else if (missing || refused) {
         ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
         if (refused)
-            quote_refusal(u); /* Complete's answer has the code and the ids */
+            quote_refusal(u);
     } else {
         ph_upload_enter(u, PH_STATE_COMPLETING);
     }
@@ -806,6 +829,10 @@ static int completed(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
+#define ABORT_WARNING                                                                            \
+    "S3 may have kept parts of the upload: it did not confirm that they are gone. The bucket's " \
+    "lifecycle rule AbortIncompleteMultipartUpload removes them"
+
 /* The answer to Complete or PutObject was lost, and now S3 shows an object: is it this one? */
 static int checked(ph_upload *u, const ph_reply *reply)
 {
@@ -822,8 +849,11 @@ static int checked(ph_upload *u, const ph_reply *reply)
     bool ours = s == STATES_OURS;
     if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
         ours = ph_str_equal(reply->etag, ph_str_from(etag));
-    if (ours && (!reply->has_size || reply->size == u->options.size))
+    if (ours && (!reply->has_size || reply->size == u->options.size)) {
+        if (u->doubt == PH_ERR_EXISTS && !u->single) /* ListParts told nothing */
+            ph_upload_warn(u, ABORT_WARNING);
         return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
+    }
     /* After a lost answer of ours, it is newer than ours: that is not to be overwritten. */
     if (u->resumed && u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
         return ph_upload_restart(u, u->doubt);
@@ -831,19 +861,20 @@ static int checked(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
-#define ABORT_WARNING                                                                            \
-    "S3 may have kept parts of the upload: it did not confirm that they are gone. The bucket's " \
-    "lifecycle rule AbortIncompleteMultipartUpload removes them"
+static void end_abort(ph_upload *u, bool kept)
+{
+    if (kept)
+        ph_upload_warn(u, ABORT_WARNING);
+    ph_upload_enter(u, PH_STATE_FAILED);
+}
 
 /* A part that was in flight can arrive after Abort, and then its bytes stay until the next one. */
 static void abort_again(ph_upload *u, uint64_t now_ms)
 {
     u->aborted = false;
     u->control = (ph_attempt){.at_ms = ph_retry_at(now_ms, ++u->aborts, 0, &u->random)};
-    if (u->aborts < ABORT_TRIES)
-        return;
-    ph_upload_warn(u, ABORT_WARNING);
-    ph_upload_enter(u, PH_STATE_FAILED);
+    if (u->aborts == ABORT_TRIES)
+        end_abort(u, true);
 }
 
 static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
@@ -888,12 +919,26 @@ static bool is_worth_another_abort(const ph_upload *u, int err)
     "these credentials may not list the upload's parts (s3:ListMultipartUploadParts), so all of " \
     "them are sent again"
 
+#define HEAD_WARNING                                                                             \
+    "S3 has an object of this key, and the upload has ended: probably it is this file, and the " \
+    "answer to CompleteMultipartUpload was lost. These credentials may not look (s3:GetObject)"
+
 static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tries,
                              const ph_reply *reply)
 {
     bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
     /* A HEAD that is refused leaves the doubt as it was; one that may pass can be asked later. */
     bool later = u->kept && ph_err_retry(err) == PH_RETRY_BACKOFF;
+    if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_EXISTS && refused) {
+        whose_object(u, true);
+        return;
+    }
+    if (op == PH_OP_HEAD && u->spent && refused) {
+        ph_upload_warn(u, HEAD_WARNING);
+        ph_upload_fail(u, PH_ERR_EXISTS, PH_OP_COMPLETE, 0, tries, reply);
+        quote_refusal(u);
+        return;
+    }
     if (lists_claims(u) && refused) {
         ph_upload_warn(u, LIST_WARNING);
         u->list_marker = 0;
@@ -912,11 +957,7 @@ static int abort_failed(ph_upload *u, uint64_t now_ms, int err, const ph_reply *
     switch (v) {
     case AGAIN_NOW: u->control.at_ms = now_ms; break;
     case AGAIN_LATER: break;
-    case GIVE_UP:
-        if (!gone)
-            ph_upload_warn(u, ABORT_WARNING);
-        ph_upload_enter(u, PH_STATE_FAILED);
-        break;
+    case GIVE_UP: end_abort(u, !gone); break;
     case NO_MEMORY: return PH_ERR_NOMEM;
     }
     return PH_OK;
@@ -928,19 +969,26 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
     if (u->state == PH_STATE_ABORTING)
         return abort_failed(u, now_ms, err, reply);
     ph_attempt *a = &u->control;
-    bool lost = a->maybe_done || u->resumed; /* an earlier session may have sent it too */
     uint32_t tries = a->tries;
     if (lists_claims(u) && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND)) {
         go_looking(u);
         return PH_OK;
     }
     /* Some proxies and browsers send a request twice: NoSuchUpload may be our own Complete's doing. */
-    if (op == PH_OP_COMPLETE && (err == PH_ERR_NO_SUCH_UPLOAD || (lost && err == PH_ERR_EXISTS))) {
+    if (op == PH_OP_COMPLETE && err == PH_ERR_NO_SUCH_UPLOAD) {
         u->doubt = err;
         ph_upload_enter(u, PH_STATE_CHECKING);
         return PH_OK;
     }
-    if (op == PH_OP_COMPLETE && err == PH_ERR_INVALID_PART && !u->inquired) {
+    if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_EXISTS &&
+        (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND)) {
+        u->doubt = PH_ERR_NO_SUCH_UPLOAD;
+        u->spent = true;
+        whose_object(u, true);
+        return PH_OK;
+    }
+    if (op == PH_OP_COMPLETE &&
+        (err == PH_ERR_EXISTS || (err == PH_ERR_INVALID_PART && !u->inquired))) {
         u->doubt = err;
         ph_upload_describe(&u->refusal, err, op, 0, tries, reply);
         enter_listing(u);
@@ -982,6 +1030,8 @@ static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
         return err;
     if (late_create) {
         err = reply.err == PH_OK ? ph_str_copy(reply.upload_id, &u->upload_id) : PH_OK;
+        if (may_be_done(reply.err, &reply))
+            ph_upload_warn_orphan(u);
         if (err == PH_OK)
             ph_upload_enter(u, u->upload_id.len ? PH_STATE_ABORTING : PH_STATE_FAILED);
     } else if (reply.err == PH_OK) {
@@ -1023,7 +1073,7 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
         return;
     }
     if (u->state == PH_STATE_ABORTING) {
-        ph_upload_enter(u, PH_STATE_FAILED);
+        end_abort(u, u->upload_id.len > 0);
         return;
     }
     /* Who denies with S3's own word has no other credentials: then it is S3 that is to be quoted. */

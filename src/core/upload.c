@@ -372,6 +372,7 @@ int ph_upload_restart(ph_upload *u, int err)
     u->restarted = true;
     u->resumed = false;
     u->doubt = PH_OK;
+    u->spent = false;
     u->save = u->options.keep;
     u->inquired = false;
     u->retries++;
@@ -600,6 +601,26 @@ static bool may_pass(int err, const ph_reply *reply)
     }
 }
 
+#define OBJECT_WARNING                                                                           \
+    "S3 may have the object all the same: the answer to the request that makes it was lost, or " \
+    "was not waited for"
+
+/* Could it be that the object is there, though nobody will know? `err` is what ends the upload. */
+static bool may_be_object(const ph_upload *u, int err)
+{
+    bool aborted = err == PH_ERR_ABORTED, found = false;
+    if (u->state == PH_STATE_COMPLETING)
+        found = u->control.maybe_done || (aborted && u->control.id);
+    else if (u->state == PH_STATE_CHECKING || u->doubt == PH_ERR_EXISTS)
+        found = aborted;
+    for (size_t i = 0; i < PH_SLOTS && u->single && u->state == PH_STATE_SENDING; i++) {
+        const ph_slot *s = &u->slots[i];
+        bool sending = s->state == PH_PART_SENDING && s->attempt.id;
+        found = found || (s->part_number && (s->attempt.maybe_done || (aborted && sending)));
+    }
+    return found;
+}
+
 /* see upload.h */
 void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
                     const ph_reply *reply)
@@ -607,6 +628,7 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
         return;
     ph_upload_describe(&u->failure, err, op, part_number, tries, reply);
+    bool perhaps = may_be_object(u, err);
     u->paused = false;
     u->rest_err = PH_OK;
     ph_upload_cancel_parts(u, true);
@@ -620,6 +642,8 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     bool completed = err == PH_ERR_OBJECT_DIFFERS;
     bool gone = ph_upload_is_gone(u);
     u->failure.resumable = !creating && (u->kept || u->save) && may_pass(err, reply);
+    if (perhaps && !u->failure.resumable)
+        ph_upload_warn(u, OBJECT_WARNING);
     if (creating || (u->upload_id.len && !completed && !gone && !u->failure.resumable)) {
         ph_upload_enter(u, PH_STATE_ABORTING);
         u->control.id = creating;
@@ -1097,12 +1121,14 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
             at = sooner(at, u->slots[i].attempt.at_ms);
     if (!has_network(u))
         return at;
-    if (u->rest_err) {
-        bool looking = ph_upload_is_probing(u) || u->rest_until_ms <= now_ms;
-        return looking ? at : sooner(at, u->rest_until_ms);
-    }
+    if (u->rest_err && ph_upload_is_probing(u))
+        return at;
+    if (u->rest_err && u->rest_until_ms > now_ms)
+        return sooner(at, u->rest_until_ms);
     if (sending && u->pace_ms > now_ms && lowest(u, PH_PART_READY))
         at = sooner(at, u->pace_ms);
+    if (u->rest_err)
+        return at;
     if (sending && late_slot(u, &late_ms) && late_ms > now_ms)
         at = sooner(at, late_ms);
     if (!u->control.id && u->control.at_ms > now_ms)

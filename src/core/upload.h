@@ -105,6 +105,7 @@ struct ph_upload {
     bool inquired;     /* ListParts was asked once which parts are missing ... */
     bool restarted;    /* ... and once all parts were sent again, under a new upload id */
     int doubt;         /* CHECKING, LISTING: what S3 said that led there */
+    bool spent;        /* CHECKING: there is an object, and our upload is gone */
     uint32_t unproven; /* VERIFYING: parts that are still to be compared */
     ph_str upload_id;
     bool resumed; /* it was begun in an earlier session */
