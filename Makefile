@@ -75,6 +75,9 @@ check: lint types unit $(fuzzers:%=$B/tests/%) $B/sim $B/tests/sim $B/tests/host
 sim: $B/sim ## uploads in SEEDS=20000 simulated worlds, from FIRST=1 on; or one, with its transcript: SEED=n
 	@$B/sim $(if $(SEED),--seed $(SEED),--first $(FIRST) $(SEEDS))
 
+sim-mutants: $B/sim ## is each of the faults found that tests/sim/mutants.txt plants into the core?
+	@tests/sim/mutants.py $(SEEDS)
+
 unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 	@tests/run.sh $^
 
@@ -115,7 +118,7 @@ deps: ## all that a fresh Debian lacks
 	@tests/setup/deps.sh build wasm node server strict browser lint ceph pack
 
 clean: ## removes what was built
-	rm -rf $B/sim $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
+	rm -rf $B/sim $B/mutants $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
 .PHONY: bench bench-kernels
@@ -156,7 +159,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit sim fuzz bench-api size types lint format lambda install deps clean distclean help force
+.PHONY: all demo test check unit sim sim-mutants fuzz bench-api size types lint format lambda install deps clean distclean help force
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules

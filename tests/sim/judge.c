@@ -67,7 +67,8 @@ static bool kept_has(const world *w, const char *id)
 /* After so many failures of one request, the upload has to have rested since the last. */
 static bool must_rest(const world *w, uint32_t fails, uint32_t rests)
 {
-    return fails && fails % tries_of(w) == 0 && !w->resting && w->rests == rests;
+    bool spent = fails && fails % tries_of(w) == 0 && w->in_a_row >= fails;
+    return spent && !w->resting && w->rests == rests;
 }
 
 static ph_state state_of(const world *w)
@@ -184,7 +185,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
     w->aborting = w->aborting || l->op == S3_ABORT;
     for (s3_op op = 0; op < S3_OPS; op++)
         if (op != l->op)
-            w->fails[op] = 0; /* each stands for itself */
+            w->not_before_ms[op] = w->fails[op] = 0; /* each stands for itself */
     if (w->options.keep && l->op == S3_CREATE && !w->has_kept)
         sim_bug(w, "begins an upload before that is kept");
     if (w->options.keep && l->op == S3_PART && !kept_has(w, l->x->rq.upload_id))
@@ -344,6 +345,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
     bool part = l->op == S3_PART, put = l->op == S3_PUT;
     if (err != PH_OK)
         w->disturbed = w->disturbed || !l->x->silent;
+    if (l->given_up) /* the engine knows, and has not said so yet */
+        return;
     if (a && a->lacks) {
         /* Where it does not say which one, the checksum is left out first. */
         bool sum =
@@ -359,8 +362,6 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
             fatal(w, l, err);
         return;
     }
-    if (l->given_up) /* the engine knows, and has not said so yet */
-        return;
     if (err == PH_OK) {
         succeeded(w, l, a);
         return;
@@ -404,7 +405,10 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
             judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
         if (a->status == 200 && l->op == S3_COMPLETE)
             judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
-        w->lied = w->lied || a->status == 200;
+        if (a->status == 200 && l->op == S3_COMPLETE)
+            w->lied = true;
+        if (!part && !put && !l->x->status && a->status != 200 && !w->may_differ)
+            sim_bug(w, "states another checksum of the whole");
         if (!(part || put) || ++w->parts[l->part].restarts > 2)
             fatal(w, l, err);
         if (part || put) {
@@ -468,7 +472,7 @@ void judge_woke(world *w)
     judge_hurry(w);
     for (uint32_t i = 0; i < w->live_count; i++)
         if (w->live[i].kind == L_REQUEST && w->live[i].op != S3_CREATE)
-            w->live[i].given_up = true;
+            w->live[i].given_up = w->live[i].slept = true;
 }
 
 /* see world.h */
@@ -496,8 +500,9 @@ void judge_give_up(world *w)
 /* see world.h */
 void judge_denied(world *w, const live *l, int err)
 {
-    bool ended = w->given && w->grants[w->given].end_ms <= w->now_ms;
-    bool needed = l->why != PH_WHY_EXPIRING || l->refused_since || ended;
+    uint64_t end = w->given ? w->grants[w->given].end_ms : UINT64_MAX;
+    bool ended = end <= w->now_ms || (end != UINT64_MAX && w->happened[F_JUMP]);
+    bool refused = l->why != PH_WHY_EXPIRING || l->refused_since, needed = refused || ended;
     w->disturbed = true;
     if (err == PH_ERR_NO_CREDENTIALS) {
         if (!w->offline)
@@ -511,7 +516,7 @@ void judge_denied(world *w, const live *l, int err)
     }
     if (err == PH_ERR_SIGN_IN && w->begun && !w->options.unattended &&
         state_of(w) != PH_STATE_ABORTING) {
-        if (needed)
+        if (refused)
             judge_give_up(w); /* it is paused until somebody signs in */
         return;
     }
@@ -564,7 +569,8 @@ void judge_session(world *w)
     w->in_a_row = w->lists = 0;
     w->lacks_checksum = kept_has(w, "MD5");
     w->refusals = w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
-    w->refused = w->redirected = w->heard = w->aborting = w->final_shown = w->final_vouched = false;
+    w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
+        w->final_vouched = false;
     w->gone_id[0] = '\0';
     w->last_stored = 0;
     if (w->session == 1)
@@ -604,6 +610,9 @@ void judge_save(world *w, ph_str snapshot)
 /* see world.h */
 void judge_wait(world *w)
 {
+    for (uint32_t i = 0; i < w->live_count; i++)
+        if (w->live[i].slept)
+            sim_bug(w, "waits for what was sent before it slept");
     for (uint32_t i = 0; w->options.keep && i < w->s3.upload_count; i++) {
         const s3_upload *u = &w->s3.uploads[i];
         if (u->delivered && !u->gone && !u->pardoned && !kept_has(w, u->id) && !w->aborting)
@@ -711,6 +720,8 @@ static void judge_done(world *w)
     judge_receipt(w);
     if (w->has_kept)
         sim_bug(w, "is done, and the snapshot stays");
+    if (w->lied)
+        sim_bug(w, "is done, and S3 stated another checksum");
 }
 
 /* What may pass keeps the upload and its snapshot; what does not leaves nothing behind. */
@@ -719,7 +730,8 @@ static void judge_resumable(world *w)
     const ph_failure *f = &w->failure;
     bool id = false;
     for (uint32_t i = 0; i < w->s3.upload_count; i++)
-        id = id || (!w->s3.uploads[i].gone && kept_has(w, w->s3.uploads[i].id));
+        id = id || (w->s3.uploads[i].room && w->aborting) ||
+             (!w->s3.uploads[i].gone && kept_has(w, w->s3.uploads[i].id));
     if (f->resumable != w->has_kept)
         sim_bug(w,
                 f->resumable ? "can go on, and nothing is kept" : "cannot go on, and it is kept");
@@ -735,7 +747,7 @@ static void judge_resumable(world *w)
     case PH_ERR_EXPIRED_TOKEN:
     case PH_ERR_FILE_UNREADABLE:
     case PH_ERR_FILE_CHANGED:
-        if (id && !f->resumable)
+        if (id && w->options.keep && !f->resumable)
             sim_bug(w, "gives up what could go on later");
         return;
     case PH_ERR_ABORTED:

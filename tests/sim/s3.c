@@ -52,8 +52,11 @@ s3_upload *s3_find(s3_model *s, const char *id)
 void s3_put_foreign(s3_model *s)
 {
     free(s->object.parts);
-    s->object =
-        (s3_object){.there = true, .foreign = true, .size = 3, .etag = "f0e1", .version = "f"};
+    s->object = (s3_object){.there = true,
+                            .foreign = true,
+                            .size = s->seed % 2 ? s->file->size[0] : 3,
+                            .etag = "f0e1",
+                            .version = "f"};
     s->object.alg = PH_ALG_CRC32;
     memcpy(s->object.checksum, "AAAAAA==", 9);
 }

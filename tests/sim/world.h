@@ -101,6 +101,7 @@ typedef struct live {
     uint32_t clock_fix; /* the same */
     bool refused_since; /* ASK: credentials were refused meanwhile */
     bool given_up;      /* it will be cancelled */
+    bool slept;         /* it was under way when the host slept, and knows it */
     uint32_t rest;      /* in which it looks; 0: none */
 } live;
 
