@@ -136,7 +136,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
         last = n == l->part || w->parts[n].stored || w->parts[n].listed || busy(w, n);
     if (same && !last)
         sim_bug(w, "sends %s %u while it is being sent", s3_op_name(l->op), l->part);
-    uint32_t most = w->options.concurrency ? w->options.concurrency : 6;
+    uint32_t most = w->options.concurrency ? w->options.concurrency : 8;
     if (sending > most)
         sim_bug(w, "sends %u parts at once", sending);
     bool aborting = state_of(w) == PH_STATE_ABORTING;
