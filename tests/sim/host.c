@@ -549,8 +549,10 @@ static void hashed(world *w, const happening *h)
         l->bytes.flipped = 1;
         part_record *p = &w->parts[l->part ? l->part : 1];
         p->hash_flipped = true;
-        if (p->restarts || w->session > 1) /* it was read again, and now it is another one */
+        if (p->restarts || w->session > 1) { /* it was read again, and now it is another one */
             judge_excuse(w, PH_ERR_FILE_CHANGED);
+            judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD); /* an object that is there seems another's */
+        }
         w->may_differ = true;
     }
     for (size_t i = 0; i < 2; i++)
