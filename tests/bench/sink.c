@@ -93,7 +93,7 @@ static bool answer(const struct conn *c, int status, const char *type, const cha
                        "HTTP/1.1 %d Sink\r\n"
                        "access-control-allow-origin: *\r\n"
                        "access-control-expose-headers: *, etag, date, x-amz-request-id\r\n"
-                       "etag: \"9a0364b9e99bb480dd25e1f0284c8555\"\r\n"
+                       "etag: \"9a0364b9e99bb480dd25e1f0284c8555-1\"\r\n"
                        "content-type: %s\r\n"
                        "content-length: %llu\r\n\r\n%s",
                        status, type, (unsigned long long)length, body);
