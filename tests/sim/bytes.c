@@ -188,6 +188,8 @@ static uint64_t description_of(const sim_file *f, const sim_bytes *b)
         uint8_t bytes[MARK];
         size_t n = piece(f, b, c, &at, bytes);
         uint64_t v = 0;
+        if (!n)
+            continue;
         memcpy(&v, bytes, n < 8 ? n : 8);
         state = (ph_random_next(&state) ^ v) + at + n;
     }

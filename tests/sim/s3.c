@@ -58,7 +58,7 @@ void s3_put_foreign(s3_model *s)
                             .etag = "f0e1",
                             .version = "f"};
     s->object.alg = PH_ALG_CRC32;
-    memcpy(s->object.checksum, "AAAAAA==", 9);
+    memcpy(s->object.checksum, "q83vEg==", 9);
 }
 
 /* ---- Understanding ------------------------------------------------------------------------------ */
