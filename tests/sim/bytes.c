@@ -187,6 +187,8 @@ static uint64_t description_of(const sim_file *f, const sim_bytes *b)
     for (uint64_t c = b->offset / f->cell; c * f->cell < b->offset + b->length; c++) {
         uint8_t bytes[MARK];
         size_t n = piece(f, b, c, &at, bytes);
+        if (!n)
+            continue;
         uint64_t v = 0;
         if (!n)
             continue;
