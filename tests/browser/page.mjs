@@ -240,7 +240,7 @@ test('a file that changes on disk while it is sent is refused by name', async ()
 test('while the browser is offline an upload waits', async () => {
     const page = await openPage();
     await signIn(page);
-    const path = makeFile('offline.bin', 150 * MiB);
+    const path = makeFile('offline.bin', 400 * MiB); // more parts than are sent at once
     await choose(page, path);
     await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
     await page.offline(true);
@@ -432,7 +432,7 @@ test('the module works without the page, by fetch, with other parts and own cred
 });
 
 test('digests that go side by side, and the engine without SIMD, are what S3 computes', async () => {
-    const page = await openModule();
+    const page = await openModule(browser, demo);
     const path = makeFile('lanes.bin', 52 * MiB + 5);
     const token = mint(demo, { sub: user('lena') });
     const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
