@@ -147,6 +147,8 @@ bool sim_can_flip(const sim_file *f, const sim_bytes *b)
 /* see bytes.h */
 bool sim_same(const sim_file *f, const sim_bytes *a, const sim_bytes *b)
 {
+    if (!a->length && !b->length)
+        return true; /* nothing is like nothing, whoever wrote it */
     if (a->offset != b->offset || a->length != b->length || a->flipped != b->flipped)
         return false;
     for (uint64_t c = a->offset / f->cell; c * f->cell < a->offset + a->length; c++) {
