@@ -40,7 +40,8 @@ async function endAndGoOn(kill) {
     let page = await openLibrary();
     await page.choose('#own', path);
     await page.evaluate(() => {
-        window.upload = parthaul.upload(document.querySelector('#own').files[0]);
+        const options = { partSize: 16 << 20, maxRate: 60 << 20 }; // slow enough to be caught in the middle
+        window.upload = parthaul.upload(document.querySelector('#own').files[0], options);
     });
     await until(async () => (await answered()).length >= 4, 'some parts', 60_000);
     page = await kill(page);
@@ -65,7 +66,8 @@ async function endAndGoOn(kill) {
     assert.ok(receipt, JSON.stringify(error));
     const sent = (await faults.log()).filter(({ operation }) => operation === 'UploadPart').map(({ part }) => part);
     for (const part of stored) assert.ok(!sent.includes(part), `part ${part} was there already`);
-    assert.equal(new Set([...stored, ...sent]).size, PARTS);
+    // Fewer are missing where a part had left the browser whole: S3 has it though nobody took its answer.
+    assert.ok(sent.length > 0 && sent.length <= PARTS - stored.length, `${sent} after ${stored}`);
     assert.equal(sent.length, new Set(sent).size, 'no part was sent twice');
     assert.ok((await reader.ask({ do: 'compare', key: receipt.key, file: path })).equal, 'other bytes');
     assert.deepEqual(await page.evaluate(() => parthaul.unfinished()), []);

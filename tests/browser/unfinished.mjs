@@ -92,7 +92,8 @@ test('what was begun goes on in another tab, with the same file and no other', a
     });
     await (await first.$('#test-file')).uploadFile(path);
     await first.evaluate((parthaul) => {
-        window.upload = parthaul.upload(document.getElementById('test-file').files[0]);
+        const options = { partSize: 5 << 20, maxRate: 15 << 20 }; // slow enough to be looked at
+        window.upload = parthaul.upload(document.getElementById('test-file').files[0], options);
     }, here);
     await until(() => first.evaluate(() => window.upload.progress.stored > 0), 'a part');
     const second = await openPage();
