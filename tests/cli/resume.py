@@ -114,7 +114,7 @@ def try_kills(w):
         check(f"{key}: nothing is kept", w.kept(), [])
         check(f"{key}: no half snapshot, no lock stays", w.kept(".new") + w.kept(".lock"), [])
         again += len(w.sent(key)) - PARTS
-        most = 4 * (killed - begun)  # the connections
+        most = 8 * (killed - begun)  # the connections, at most
         check(f"{key}: sent again", len(w.sent(key)) - PARTS <= most, True)
         if killed >= KILLS:
             break
