@@ -281,7 +281,7 @@ def try_creds_faults():
                        "no token": GOOD_STS.replace(b"SessionToken", b"Other")}.items():
         done, _ = sts(says(200, body))
         failed(f"creds: {what} for an answer", done, 1, secrets=["fakesecret"])
-    done, _ = sts(says(200, b"x" * 300000))
+    done, _ = sts(says(200, b"x" * (9 << 20)))
     failed("creds: an endless answer", done, 4)
     done, _ = sts(says(302, Location="http://127.0.0.1:1/"))
     failed("creds: a redirect is not followed", done, 1, "HTTP 302")

@@ -17,7 +17,7 @@ from services import scripted, says
 sys.path += [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "api")]
 sys.dont_write_bytecode = True
 import bucket as servers  # noqa: E402
-import run as api_tests  # noqa: E402  (finds ports)
+import kit  # noqa: E402
 
 SEAWEEDFS = os.path.join(ROOT, "tests", "servers", "seaweedfs.sh")
 KEYS = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"}
@@ -197,7 +197,7 @@ def main():
     try_answers()
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     state = os.path.join(folder, "s3")
-    subprocess.run([SEAWEEDFS, "start", state, str(api_tests.free_ports())], check=True)
+    subprocess.run([SEAWEEDFS, "start", state, str(kit.free_ports())], check=True)
     try:
         try_seaweedfs(servers.read_env(state))
     finally:
