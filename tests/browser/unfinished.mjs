@@ -3,26 +3,16 @@
 // nothing. In Chromium, with the demo's servers.
 
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 
 import { startBrowser } from './browsers.mjs';
+import { makeFile, MiB } from './common.mjs';
 import { runTests, sleep, test, until } from './harness.mjs';
 import { mint, startDemo, startReader, work } from './stack.mjs';
 
-const MiB = 1 << 20;
 const demo = await startDemo();
 const reader = startReader(demo);
 const chromium = await startBrowser('chromium', `${work}/profile-chromium`);
-
-function makeFile(name, size) {
-    const path = `${work}/files/${name}`;
-    const file = openSync(path, 'w');
-    const block = Buffer.alloc(MiB);
-    for (let at = 0; at < size; at += MiB) writeSync(file, randomFillSync(block), 0, Math.min(MiB, size - at));
-    closeSync(file);
-    return path;
-}
 
 /** What the pages complain about. */
 let complaints = [];
@@ -157,7 +147,7 @@ test('what was begun goes on in another tab, with the same file and no other', a
 });
 
 test('after a reload the page lists what was begun, and the same file goes on', async () => {
-    const path = makeFile('reloaded.bin', 150 * MiB);
+    const path = makeFile('reloaded.bin', 400 * MiB); // more parts than are sent at once
     const page = await openPage();
     await signIn(page, 'judy');
     const begin = async () => {
