@@ -60,8 +60,12 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
         NULL, 0, NULL, 0              \
     }
 
-/* The name of the option that cli_option gave; NULL when `table` has none. */
-const char *cli_option_name(const struct option *table, int c);
+/*
+ * Hand each option of `table` to `take`, up to --help. `take` answers false when the value is not what
+ * the option wants, which is said then. Returns CLI_DONE or CLI_USAGE.
+ */
+int cli_take_options(int argc, char **argv, const struct option *table,
+                     bool (*take)(int c, void *arguments), void *arguments);
 
 /* Read the option's value as a whole number from `least` to `most`. */
 bool cli_number(uint64_t least, uint64_t most, uint64_t *out);

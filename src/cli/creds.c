@@ -115,8 +115,9 @@ static bool read_format(format *out)
 }
 
 /* One option. False when its value is not what it wants. */
-static bool take_option(int c, arguments *a)
+static bool take_option(int c, void *into)
 {
+    arguments *a = into;
     ph_str value = ph_str_from(optarg);
     a->for_sts = a->for_sts || strchr("cdenpRsx", c) != NULL;
     switch (c) {
@@ -147,14 +148,9 @@ static int read_options(int argc, char **argv, arguments *out)
                        .session_name = PH_STR("parthaul"),
                        .duration_s = 3600,
                        .tries = 4};
-    for (int c; !out->help && (c = cli_option(argc, argv, ":h", options)) != -1;) {
-        if (c == '?')
-            return CLI_USAGE;
-        bool secret = c == 't' || c == 'k';
-        if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(options, c),
-                             secret ? "that" : optarg);
-    }
+    int code = cli_take_options(argc, argv, options, take_option, out);
+    if (code != CLI_DONE)
+        return code;
     if (out->help)
         return CLI_DONE;
     if (optind < argc)

@@ -137,12 +137,25 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
     return c == ':' ? '?' : c;
 }
 
-/* see cli.h */
-const char *cli_option_name(const struct option *table, int c)
+/* NULL when `table` has none. */
+static const char *option_name(const struct option *table, int c)
 {
     while (table->name && table->val != c)
         table++;
     return table->name;
+}
+
+/* see cli.h */
+int cli_take_options(int argc, char **argv, const struct option *table,
+                     bool (*take)(int c, void *arguments), void *arguments)
+{
+    for (int c = 0; c != 'h' && (c = cli_option(argc, argv, ":h", table)) != -1;) {
+        if (c == '?')
+            return CLI_USAGE;
+        if (!take(c, arguments))
+            return cli_usage(argv[0], "--%s cannot be %s", option_name(table, c), optarg);
+    }
+    return CLI_DONE;
 }
 
 /* see cli.h */

@@ -99,8 +99,9 @@ static const struct option options[] = {
 };
 
 /* One option. False when its value is not what it wants. */
-static bool take_option(int c, arguments *a)
+static bool take_option(int c, void *into)
 {
+    arguments *a = into;
     ph_str value = ph_str_from(optarg);
     switch (c) {
     case 'a': a->api = value; return value.len > 0;
@@ -124,12 +125,9 @@ static int read_options(int argc, char **argv, arguments *out)
                        .api_key = cli_env("PARTHAUL_API_KEY"),
                        .at_once = 8,
                        .tries = 6};
-    for (int c; !out->help && (c = cli_option(argc, argv, ":h", options)) != -1;) {
-        if (c == '?')
-            return CLI_USAGE;
-        if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(options, c), optarg);
-    }
+    int code = cli_take_options(argc, argv, options, take_option, out);
+    if (code != CLI_DONE)
+        return code;
     if (out->help)
         return CLI_DONE;
     if (argc - optind != 1)

@@ -201,8 +201,9 @@ static bool read_metadata(arguments *a)
 }
 
 /* One option. False when its value is not what it wants. */
-static bool take_option(int c, arguments *a)
+static bool take_option(int c, void *into)
 {
+    arguments *a = into;
     ph_upload_options *o = &a->upload;
     uint64_t number = 0;
     bool ok = true;
@@ -264,12 +265,9 @@ static int read_options(int argc, char **argv, arguments *out)
     *out = (arguments){.token = cli_env("PARTHAUL_TOKEN"), .api_key = cli_env("PARTHAUL_API_KEY")};
     out->upload.alg = PH_ALG_CRC64NVME;
     out->upload.object.overwrite = true;
-    for (int c; !out->help && (c = cli_option(argc, argv, ":h", table)) != -1;) {
-        if (c == '?')
-            return CLI_USAGE;
-        if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(table, c), optarg);
-    }
+    int code = cli_take_options(argc, argv, table, take_option, out);
+    if (code != CLI_DONE)
+        return code;
     if (!out->patience_given)
         out->upload.patience_ms = out->upload.tries ? 1 : PATIENCE_MS;
     return CLI_DONE;

@@ -104,8 +104,9 @@ static bool read_age(uint64_t *out_ms)
 }
 
 /* One option. False when its value is not what it wants. */
-static bool take_option(int c, arguments *a)
+static bool take_option(int c, void *into)
 {
+    arguments *a = into;
     switch (c) {
     case 'd': a->dry_run = true; return true;
     case 'e': a->endpoint = ph_str_from(optarg); return a->endpoint.len > 0;
@@ -126,12 +127,9 @@ static bool take_option(int c, arguments *a)
 static int read_options(int argc, char **argv, arguments *out)
 {
     *out = (arguments){.tries = 8};
-    for (int c; !out->help && (c = cli_option(argc, argv, ":h", options)) != -1;) {
-        if (c == '?')
-            return CLI_USAGE;
-        if (!take_option(c, out))
-            return cli_usage(argv[0], "--%s cannot be %s", cli_option_name(options, c), optarg);
-    }
+    int code = cli_take_options(argc, argv, options, take_option, out);
+    if (code != CLI_DONE)
+        return code;
     if (out->help)
         return CLI_DONE;
     if (argc - optind != 1)
