@@ -15,11 +15,9 @@ set -eu
 umask 077
 PATH=/usr/bin:/usr/sbin:/bin:/sbin # Ceph's tools are written for Debian's own Python
 unset CEPH_CONF CEPH_ARGS
-export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
-. "$(dirname "$0")/../setup/ports.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/server.sh"
 
-die() { echo "ceph-rgw: $*" >&2; exit 1; }
-random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 admin() { radosgw-admin -c "$dir/ceph.conf" -n client.rgw "$@" >>"$dir/log/admin" 2>&1 || die "radosgw-admin $1 $2; see $dir/log/admin"; }
 
 launch() { # NAME COMMAND...
@@ -139,7 +137,7 @@ start() {
     role other operator
 }
 
-is_ours() { tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -e "$dir/ceph.conf"; }
+mark() { printf '%s\n' "$dir/ceph.conf"; }
 
 stop() {
     for name in rgw osd mon; do
@@ -153,13 +151,4 @@ stop() {
     rm -rf "$dir/pid"
 }
 
-usage='usage: ceph-rgw.sh start DIR PORT | stop DIR'
-[ $# -ge 2 ] || die "$usage"
-action=$1
-mkdir -p "$2"
-dir=$(cd "$2" && pwd)
-case $action:$# in
-    start:3) start "$3" ;;
-    stop:2) stop ;;
-    *) die "$usage" ;;
-esac
+obey "$@"

@@ -4,8 +4,9 @@
 #   tests/servers/seaweedfs.sh start DIR PORT    S3 and STS at http://127.0.0.1:PORT; keys in DIR/env
 #   tests/servers/seaweedfs.sh stop DIR
 #
-# PORT+1 ... PORT+8 and PORT+10008 are taken too (the last one's place is fixed in SeaweedFS). The first start draws the secrets; a later one finds everything
-# as it was. The server goes on when this script ends, until `stop`.
+# PORT+1 ... PORT+8 and PORT+10008 are taken too (the last one's place is fixed in SeaweedFS). The
+# first start draws the secrets; a later one finds everything as it was. The server goes on when this
+# script ends, until `stop`.
 #
 # ROLE_POLICY, a policy's JSON, gives the role other rights than below: those of a template, say.
 #
@@ -15,17 +16,12 @@ set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
 weed=$here/../../build/venv/bin/weed
-. "$here/../setup/ports.sh"
+. "$here/server.sh"
 
-# No proxy for loopback; and SeaweedFS would take the user's own AWS keys for an administrator's.
-export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
+# It would take the user's own AWS keys for an administrator's.
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY S3_BUCKET S3_TABLE_BUCKET S3_EXTERNAL_URL
 
-die() { echo "seaweedfs: $*" >&2; exit 1; }
-random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
-is_ours() { # PID: does it (still) run our server?
-    tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -e "-dir=$dir/data"
-}
+mark() { printf '%s\n' "-dir=$dir/data"; }
 is_alive() { # PID: has it a thread left? A process that ended may wait for ever to be noticed.
     cat "/proc/$1/task"/*/stat 2>/dev/null | grep -qv ') [ZX] '
 }
@@ -155,13 +151,4 @@ stop() {
     rm -f "$dir/pid"
 }
 
-usage='usage: seaweedfs.sh start DIR PORT | stop DIR'
-[ $# -ge 2 ] || die "$usage"
-action=$1
-mkdir -p "$2"
-dir=$(cd "$2" && pwd)
-case $action:$# in
-    start:3) start "$3" ;;
-    stop:2) stop ;;
-    *) die "$usage" ;;
-esac
+obey "$@"

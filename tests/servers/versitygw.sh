@@ -9,15 +9,10 @@
 set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/../setup/ports.sh"
+. "$here/server.sh"
 program=$here/../../build/deps/go/bin/versitygw
-export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 
-die() { echo "versitygw: $*" >&2; exit 1; }
-random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
-is_ours() { # PID: does it (still) run our server?
-    tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -e "$dir/data"
-}
+mark() { printf '%s\n' "$dir/data"; }
 
 start() {
     port=$1
@@ -58,13 +53,4 @@ stop() {
     rm -f "$dir/pid"
 }
 
-usage='usage: versitygw.sh start DIR PORT | stop DIR'
-[ $# -ge 2 ] || die "$usage"
-action=$1
-mkdir -p "$2"
-dir=$(cd "$2" && pwd)
-case $action:$# in
-    start:3) start "$3" ;;
-    stop:2) stop ;;
-    *) die "$usage" ;;
-esac
+obey "$@"
