@@ -19,6 +19,7 @@ import { randomBytes } from 'node:crypto';
 
 import puppeteer from '../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
 
+import { CHROMIUM } from '../browser/browsers.mjs';
 import { MemoryWatch, cpuOf, settle } from './measure.mjs';
 import { report } from './report.mjs';
 import { bundle, out, presign, root, startPages, startSeaweedfs, startSink } from './stack.mjs';
@@ -84,23 +85,14 @@ function makeFiles() {
 
 // ---- One run ----------------------------------------------------------------------------------------
 
-/** Debian's Chromium with a profile of its own, and calls to nowhere. */
+/** With a profile of its own. */
 const startBrowser = () =>
     puppeteer.launch({
-        executablePath: env('CHROMIUM', '/usr/bin/chromium'),
+        ...CHROMIUM,
         // A debugger that watches the network makes the browser hand it a copy of every body that is
         // bytes: such uploads become ten times as expensive.
         networkEnabled: false,
         protocolTimeout: 1_800_000,
-        args: [
-            '--no-sandbox', // CI runs as root
-            '--disable-gpu',
-            '--disable-quic',
-            '--no-first-run',
-            '--disable-background-networking',
-            '--disable-component-update',
-            '--disable-sync',
-        ],
     });
 
 let server;

@@ -10,6 +10,7 @@ import { createServer } from 'node:http';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { build } from '../../web/node_modules/esbuild/lib/main.js';
 import puppeteer from '../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
+import { CHROMIUM } from '../browser/browsers.mjs';
 
 const rounds = Number(process.argv[2] ?? 60);
 const root = new URL('../../', import.meta.url).pathname;
@@ -41,9 +42,7 @@ const server = createServer(({ url }, response) => {
 });
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
 
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'];
-args.push('--disable-background-networking', '--disable-component-update');
-const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args });
+const browser = await puppeteer.launch(CHROMIUM);
 let measured;
 try {
     const page = await browser.newPage();

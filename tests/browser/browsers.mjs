@@ -12,21 +12,26 @@ import { until } from './harness.mjs';
 
 const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 
+/** Debian's Chromium, with calls to nowhere. */
+export const CHROMIUM = {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+        '--no-sandbox', // CI runs as root
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+    ],
+};
+
 /** How to start each, given a folder for the profile. */
 const BROWSERS = {
     chromium: (profile) =>
         viaPuppeteer({
-            executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+            ...CHROMIUM,
             userDataDir: profile,
-            args: [
-                '--no-sandbox', // CI runs as root
-                '--disable-gpu',
-                '--disable-quic',
-                '--no-first-run',
-                '--disable-background-networking',
-                '--disable-component-update',
-                '--disable-sync',
-            ],
         }),
     firefox: (profile) =>
         viaPuppeteer({
