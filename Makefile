@@ -25,6 +25,7 @@ include := -Isrc -I$B/gen -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
+covered := -O1 -g -fprofile-instr-generate -fcoverage-mapping
 # Small where bytes of the file do not pass, fast where they do.
 wasm = $(scalar) -msimd128
 scalar = $(optimise) -mbulk-memory
@@ -39,6 +40,7 @@ cli := $(sort $(wildcard src/cli/*.c))
 api := $(sort $(wildcard src/api/*.c))
 units := $(sort $(wildcard tests/unit/test_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+core_tests := $(filter-out test_api% fuzz_api%,$(units:tests/unit/%.c=%) $(fuzzers)) sim host
 api_fuzzers := $(filter fuzz_api%,$(fuzzers))
 web := $(patsubst web/src/%,web/dist/%,$(wildcard web/src/*.js web/src/*.d.ts))
 types := $(if $(wildcard web/tsconfig.types.json),web/dist/parthaul.d.ts)
@@ -63,9 +65,9 @@ demo: ## everything installed, built and running on this machine (PORT=8080)
 	@PORT=$(PORT) exec tests/setup/demo.sh
 
 test: ## all tests
-	@tests/setup/deps.sh build wasm node server strict browser lint ceph pack
+	@tests/setup/deps.sh build wasm node server strict browser lint fuzz ceph pack
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(units:tests/unit/%.c=$B/tests/%) \
-		$(if $(api),$B/tests/parthaul-api $B/parthaul-lambda.zip)
+		$(core_tests:%=$B/covered/%) $(if $(api),$B/tests/parthaul-api $B/parthaul-lambda.zip)
 	@$(MAKE) --no-print-directory check
 	@tests/run.sh $(suites)
 
@@ -83,6 +85,9 @@ unit: $(units:tests/unit/%.c=$B/tests/%) ## the unit tests, under the sanitizers
 
 fuzz: $(fuzzers:%=$B/fuzz/%) ## each parser under a fuzzer, for T=60 seconds
 	@tests/fuzz/fuzz.sh $T $^
+
+coverage: $(core_tests:%=$B/covered/%) $D/node.ok ## how much of src/core the tests reach, into build/coverage; less than 95 % of its branches fails
+	@tests/coverage/run
 
 types: $D/node.ok ## the types of the JavaScript
 	@web/node_modules/.bin/tsc -p web
@@ -115,10 +120,10 @@ install: $(programs) ## the programs, and the API as a service (PREFIX=/usr/loca
 		install -m 600 src/api/parthaul-api.conf $(DESTDIR)$(SYSCONFDIR)/parthaul
 
 deps: ## all that a fresh Debian lacks
-	@tests/setup/deps.sh build wasm node server strict browser lint ceph pack
+	@tests/setup/deps.sh build wasm node server strict browser lint fuzz ceph pack
 
 clean: ## removes what was built
-	rm -rf $B/sim $B/mutants $B/native $B/asan $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
+	rm -rf $B/sim $B/mutants $B/native $B/asan $B/covered $B/coverage $B/fuzz $B/gen $B/wasm $B/scalar $B/tests $B/demo $B/parthaul $B/parthaul-api \
 		$B/parthaul-lambda.zip web/dist
 
 .PHONY: bench bench-kernels
@@ -159,7 +164,7 @@ distclean: clean ## and what was fetched
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all demo test check unit sim sim-mutants fuzz bench-api size types lint format lambda install deps clean distclean help force
+.PHONY: all demo test check unit sim sim-mutants fuzz coverage bench-api size types lint format lambda install deps clean distclean help force
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -201,6 +206,7 @@ $(eval $(call library,native,$(CC),$(AR),$$(CFLAGS),$(CFLAGS),build,$B/compiler)
 $(eval $(call library,asan,$(CC),$(AR),-O1 -g $(sanitize),-O1 -g -fsanitize=address,build,$B/compiler))
 $(eval $(call library,fuzz,$(FUZZ_CC),$(AR),-O1 -g $(sanitize) -fsanitize=fuzzer-no-link,-O1 \
 	-fsanitize=address -fsanitize=fuzzer-no-link,fuzz))
+$(eval $(call library,covered,$(FUZZ_CC),$(AR),$(covered),-O1,fuzz))
 $(eval $(call library,wasm,$(EMCC),emar,$$(wasm),$$(wasm),wasm))
 $(eval $(call library,scalar,$(EMCC),emar,$$(scalar),$$(scalar),wasm))
 
@@ -267,20 +273,40 @@ web/dist/%: web/src/%
 # malloc can be made to fail at the nth call, free to look for secrets: see tests/unit/test.h.
 wrap := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
-$B/tests/%: tests/unit/%.c $B/asan/tests/test.o $B/asan/libparthaul.a
-	$(call show,TEST)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
-		-MMD -MP -MT $@ -MF $@.d $(filter tests/%.c %.o %.a,$^) $(wrap) -o $@
+# The tests of the core, twice: under the sanitizers, and to count where they pass. $1 is their folder,
+# $2 the library's, $3 the compiler, $4 its flags.
+define tests
+$B/$1/test_%: tests/unit/test_%.c $B/$2/tests/test.o $B/$2/libparthaul.a
+	$$(call show,TEST)
+	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 \
+		-MMD -MP -MT $$@ -MF $$@.d $$(filter %.c %.o %.a,$$^) $(wrap) -o $$@
 
-# A fuzz target, and the same without a fuzzer: it reads the files that it is given.
+# A fuzz target without a fuzzer: it reads the files that it is given.
+$B/$1/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/$2/libparthaul.a
+	$$(call show,TEST)
+	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 \
+		-MMD -MP -MT $$@ -MF $$@.d $$(filter %.c %.a,$$^) -o $$@
+
+$B/$1/sim: $(wildcard tests/sim/*.c) $B/$2/libparthaul.a
+	$$(call show,TEST)
+	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 \
+		-MMD -MP -MT $$@ -MF $$@.d $$(filter %.c %.a,$$^) $(wrap) -o $$@
+
+# The border without a browser: the transcripts talk to it as they do to the module.
+$B/$1/host: wasm/exports.c tests/transcripts/host.c $B/$2/libparthaul.a
+	$$(call show,TEST)
+	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 $$^ -o $$@
+
+$B/$2/tests/test.o: tests/unit/test.c $B/compiler | $D/build.ok
+	$$(call show,CC)
+	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 -MMD -MP -c $$< -o $$@
+endef
+$(eval $(call tests,tests,asan,$(CC),-O1 -g $(sanitize)))
+$(eval $(call tests,covered,covered,$(FUZZ_CC),$(covered)))
+
 $B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libparthaul.a
 	$(call show,FUZZ)
 	$Q $(FUZZ_CC) $(strict) $(include) -O1 -g $(sanitize) -fsanitize=fuzzer \
-		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
-
-$B/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/asan/libparthaul.a
-	$(call show,TEST)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) \
 		-MMD -MP -MT $@ -MF $@.d $(filter %.c %.a,$^) -o $@
 
 # Those of the API get all of it but main(), as its unit tests do.
@@ -314,21 +340,10 @@ $B/asan/libapi.a $B/fuzz/libapi.a:
 	$(call show,AR)
 	$Q rm -f $@ && $(AR) rcs $@ $^
 
-# The simulator, fast, and under the sanitizers.
 $B/sim: $(wildcard tests/sim/*.c) $B/native/libparthaul.a
 	$(call show,LD)
 	$Q $(CC) $(strict) $(include) $(CFLAGS) -MMD -MP -MT $@ -MF $B/native/sim.d \
 		$(filter %.c %.a,$^) $(wrap) -o $@
-
-$B/tests/sim: $(wildcard tests/sim/*.c) $B/asan/libparthaul.a
-	$(call show,LD)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -MT $@ -MF $@.d \
-		$(filter %.c %.a,$^) $(wrap) -o $@
-
-# The border without a browser: the transcripts talk to it as they do to the module.
-$B/tests/host: wasm/exports.c tests/transcripts/host.c $B/asan/libparthaul.a
-	$(call show,LD)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) $^ -o $@
 
 # Where the constants of the kernels come from.
 $B/tests/multiples: tests/kernels/multiples.c src/core/crc.def
@@ -345,10 +360,6 @@ $B/tests/parthaul-api: $(api:src/%.c=$B/asan/%.o) $B/asan/libparthaul.a
 	$Q mkdir -p $(@D) && $(CC) $(sanitize) $^ $$(pkg-config --libs $(api_libs)) -o $@
 
 $B/asan/%.o: src/%.c $B/compiler | $D/build.ok
-	$(call show,CC)
-	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
-
-$B/asan/tests/test.o: tests/unit/test.c $B/compiler | $D/build.ok
 	$(call show,CC)
 	$Q mkdir -p $(@D) && $(CC) $(strict) $(include) -O1 -g $(sanitize) -MMD -MP -c $< -o $@
 

