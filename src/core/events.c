@@ -72,10 +72,16 @@ static ph_operation part_operation(const ph_upload *u)
 static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_t part_number,
                              const ph_reply *reply)
 {
-    if (a->creds_serial != u->creds_serial || u->creds_refused)
-        return AGAIN_NOW; /* newer ones are there, or on their way */
+    bool late = a->creds_serial != u->creds_serial;
+    if (u->creds_refused || (late && a->creds_serial <= u->refused_serial))
+        return AGAIN_NOW; /* that is known: newer ones are there, or on their way */
+    u->refused_serial = a->creds_serial;
+    /* Newer ones came meanwhile. Twice in a row, and those have ended unseen, too: the clock is off. */
+    if (late && ++u->late_refusals == 1)
+        return AGAIN_NOW;
     /* Tokens end, also new ones; but who grants unknown ones twice, grants them for another S3. */
-    if (++u->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : MAX_REFUSALS))
+    if (late ? u->late_refusals > MAX_REFUSALS
+             : ++u->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : MAX_REFUSALS))
         return GIVE_UP;
     u->creds_refused = true;
     u->ask.tries = u->ask.id != 0; /* what was tried to renew them early does not count */
@@ -301,7 +307,7 @@ static void note_success(ph_upload *u, uint64_t now_ms)
     u->alive_ms = now_ms;
     u->budget += u->budget < ph_upload_budget(u);
     end_rest(u, now_ms);
-    u->refusals = 0;
+    u->refusals = u->late_refusals = u->refused_serial = 0;
     u->clock_fixes = 0;
     if (u->limit < u->ceiling)
         u->limit = u->limit + 1 / u->limit < u->ceiling ? u->limit + 1 / u->limit : u->ceiling;
@@ -1060,8 +1066,8 @@ static bool needs_creds(const ph_upload *u)
 }
 
 /*
- * No new credentials come. The present ones live on, if S3 did not refuse them: when it does, it is
- * asked again, and then the answer counts.
+ * No new credentials come. The present ones live on, if S3 did not refuse them, whatever the clock
+ * says: when it does, it is asked again, and then the answer counts.
  */
 static void ask_failed(ph_upload *u, int err, ph_str reason)
 {
@@ -1293,14 +1299,9 @@ static void wake(ph_upload *u, uint64_t now_ms)
             ph_upload_cancel(u, asked[i]);
         }
     hurry(u, now_ms);
-    uint64_t end = u->grant.creds.expires_ms;
-    if (!end || u->state == PH_STATE_ABORTING)
-        return;
-    u->renew_ms = 0;
-    if (end > ph_upload_true_ms(u, now_ms) || u->creds_refused)
-        return;
-    u->creds_refused = true;
-    ph_upload_describe(&u->refusal, PH_ERR_EXPIRED_TOKEN, PH_OP_NONE, 0, 0, NULL);
+    u->clock_serial++; /* an answer that comes now has the time of before */
+    if (u->grant.creds.expires_ms && u->state != PH_STATE_ABORTING)
+        u->renew_ms = 0;
 }
 
 /* see parthaul.h */

@@ -214,7 +214,7 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
         return PH_ERR_NOMEM;
     u->options = *options;
     u->random = options->seed;
-    u->next_id = 1;
+    u->next_id = u->creds_serial = 1;
     u->renew_ms = UINT64_MAX;
     u->limit = u->ceiling =
         u->options.concurrency ? u->options.concurrency : PH_CONCURRENCY_DEFAULT;
@@ -744,10 +744,9 @@ static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
     if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
     bool needed = !ph_upload_has_grant(u) || u->creds_refused;
-    /* Those that ended while the host slept were not refused by anybody. */
-    *why = !ph_upload_has_grant(u)                      ? PH_WHY_FIRST
-           : u->creds_refused && u->refusal.http_status ? PH_WHY_REFUSED
-                                                        : PH_WHY_EXPIRING;
+    *why = !ph_upload_has_grant(u) ? PH_WHY_FIRST
+           : u->creds_refused      ? PH_WHY_REFUSED
+                                   : PH_WHY_EXPIRING;
     return needed || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
 }
 
@@ -767,6 +766,16 @@ static void give_file_hash(ph_upload *u, ph_action *out)
 {
     start(u, &u->file_hash, PH_ACTION_HASH, out);
     out->u.hash = (ph_hash_job){.length = u->options.size, .alg = {u->options.alg, PH_ALG_NONE}};
+}
+
+/*
+ * Nothing is signed with credentials that S3 refused, nor while others are on their way, with those
+ * that have ended by this clock. The clock may be wrong: if no others come, S3 decides.
+ */
+static bool holds_back(const ph_upload *u, uint64_t now_ms)
+{
+    uint64_t end = u->grant.creds.expires_ms;
+    return u->creds_refused || (u->ask.id && end && end <= ph_upload_true_ms(u, now_ms));
 }
 
 /* ---- Requests ---- */
@@ -1086,7 +1095,7 @@ static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *give
     uint32_t in_flight = count_slots(u, PH_PART_SENDING);
     *given = true;
     bool free = in_flight < (u->rest_err ? u->options.concurrency : limit_now(u));
-    bool ready = may_send && !u->offline && !u->creds_refused && free && may_try(u, now_ms);
+    bool ready = may_send && !u->offline && !holds_back(u, now_ms) && free && may_try(u, now_ms);
     if (slot && ready && now_ms >= u->pace_ms)
         return give_part(u, now_ms, slot, &slot->attempt, out);
     uint64_t late_ms;
@@ -1161,7 +1170,7 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
         return PH_OK;
     }
     if (control != PH_OP_NONE && !u->control.id && u->control.at_ms <= now_ms &&
-        ph_upload_has_grant(u) && !u->creds_refused && has_network(u) && may_try(u, now_ms)) {
+        ph_upload_has_grant(u) && !holds_back(u, now_ms) && has_network(u) && may_try(u, now_ms)) {
         *given = true;
         return give_control(u, now_ms, control, out);
     }

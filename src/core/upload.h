@@ -54,12 +54,14 @@ struct ph_upload {
     ph_grant grant; /* presigned URL and headers; its texts override the options' target */
     ph_endpoint endpoint;
     ph_sigv4_key key;
-    bool creds_refused; /* or known to have ended: nothing is signed with them */
-    uint32_t creds_serial;
-    uint32_t refusals;  /* since the last success */
-    ph_failure refusal; /* S3's last word against the credentials, or against Complete */
-    uint32_t silent;    /* requests that failed without a word since S3's last answer ... */
-    bool suspected;     /* ... and new credentials were asked for because of it */
+    bool creds_refused;      /* nothing is signed with them */
+    uint32_t creds_serial;   /* from 1 on */
+    uint32_t refusals;       /* since the last success, of the newest credentials ... */
+    uint32_t late_refusals;  /* ... and of older ones ... */
+    uint32_t refused_serial; /* ... the last of which had this number; 0: there were none */
+    ph_failure refusal;      /* S3's last word against the credentials, or against Complete */
+    uint32_t silent;         /* requests that failed without a word since S3's last answer ... */
+    bool suspected;          /* ... and new credentials were asked for because of it */
     uint64_t renew_ms;
     ph_attempt ask;
     ph_attempt file_hash; /* of the whole file, before the first ask */

@@ -618,6 +618,7 @@ static void start_ask(world *w, const ph_action *a)
     l->why = a->u.ask.why;
     l->checksum = a->u.ask.checksum;
     sim_say(w, "> credentials %s", whys[l->why]);
+    judge_ask(w, l);
     for (uint32_t i = 0; i + 1 < w->live_count; i++)
         if (w->live[i].kind == L_ASK)
             sim_bug(w, "asks for credentials while it asks for credentials");

@@ -290,9 +290,8 @@ static void list_succeeded(world *w)
 static void succeeded(world *w, const live *l, const s3_answer *a)
 {
     const s3_quirks *q = &w->s3.quirks;
-    w->refusals = w->clock_fixes = w->in_a_row = 0;
+    w->refusals = w->late_refusals = w->refused_grant = w->clock_fixes = w->in_a_row = 0;
     w->alive_ms = sim_host_ms(w);
-    w->refused = false;
     if (l->op != S3_ABORT)
         w->fails[l->op] = 0;
     w->heard = true;
@@ -339,6 +338,23 @@ static void gone(world *w, const live *l)
         excuse_doubt(w);
 }
 
+/* Those that are the newest, or, of the older ones, the second in a row that nobody knew to be bad. */
+static void creds_refused(world *w, const live *l, int err)
+{
+    bool late = l->grant != w->grant_count;
+    if (w->refused || (late && l->grant <= w->refused_grant))
+        return;
+    w->refused_grant = l->grant;
+    w->refused = !late || ++w->late_refusals > 1;
+    if (late ? w->late_refusals > 3 : ++w->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : 3))
+        fatal(w, l, err);
+    if (!w->refused)
+        return;
+    for (uint32_t i = 0; i < w->live_count; i++)
+        w->live[i].refused_since = true;
+    w->denials = 0;
+}
+
 /* see world.h */
 void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
 {
@@ -379,14 +395,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
     switch (err) {
     case PH_ERR_EXPIRED_TOKEN:
     case PH_ERR_INVALID_TOKEN:
-        if (l->grant == w->grant_count && !w->refused) {
-            w->refused = true;
-            for (uint32_t i = 0; i < w->live_count; i++)
-                w->live[i].refused_since = true;
-            w->denials = 0;
-            if (++w->refusals > (err == PH_ERR_INVALID_TOKEN ? 1 : 3))
-                fatal(w, l, err);
-        }
+        creds_refused(w, l, err);
         if (l->op == S3_ABORT) /* more is not asked of an engine that fails for that very reason */
             fatal(w, l, err);
         return;
@@ -498,11 +507,17 @@ void judge_give_up(world *w)
 }
 
 /* see world.h */
+void judge_ask(world *w, const live *l)
+{
+    if ((l->why == PH_WHY_FIRST) != !w->given || (l->why == PH_WHY_REFUSED && !w->refused))
+        sim_bug(w, "asks for credentials for another reason");
+}
+
+/* see world.h */
 void judge_denied(world *w, const live *l, int err)
 {
-    uint64_t end = w->given ? w->grants[w->given].end_ms : UINT64_MAX;
-    bool ended = end <= w->now_ms || (end != UINT64_MAX && w->happened[F_JUMP]);
-    bool refused = l->why != PH_WHY_EXPIRING || l->refused_since, needed = refused || ended;
+    /* Those that are there live on, whatever any clock says, until S3 refuses them. */
+    bool needed = !w->given || w->refused || l->refused_since;
     w->disturbed = true;
     if (err == PH_ERR_NO_CREDENTIALS) {
         if (!w->offline)
@@ -516,7 +531,7 @@ void judge_denied(world *w, const live *l, int err)
     }
     if (err == PH_ERR_SIGN_IN && w->begun && !w->options.unattended &&
         state_of(w) != PH_STATE_ABORTING) {
-        if (refused)
+        if (needed)
             judge_give_up(w); /* it is paused until somebody signs in */
         return;
     }
@@ -568,7 +583,8 @@ void judge_session(world *w)
     w->resting = w->lacks_condition = false;
     w->in_a_row = w->lists = 0;
     w->lacks_checksum = kept_has(w, "MD5");
-    w->refusals = w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
+    w->refusals = w->late_refusals = w->refused_grant = 0;
+    w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
         w->final_vouched = false;
     w->gone_id[0] = '\0';

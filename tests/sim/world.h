@@ -203,7 +203,8 @@ typedef struct world {
     bool ambiguous;  /* a Complete or PUT may have been done without the engine knowing */
     bool may_differ; /* bytes were changed where nobody looks */
     bool lied;
-    uint32_t refusals, clock_fixes, clock_fix;
+    uint32_t refusals, late_refusals, clock_fixes, clock_fix;
+    uint32_t refused_grant; /* the newest that S3 refused since it said yes */
     bool refused, redirected, disturbed;
     uint32_t denials, retries;
     uint64_t last_stored;
@@ -267,6 +268,7 @@ void host_unreadable(world *w, live *l, int err);
 void judge_request(world *w, const live *l, const ph_request *r);
 /* A request ended with `err`; `answer` may be NULL. Called before the engine is told. */
 void judge_outcome(world *w, const live *l, int err, const s3_answer *answer);
+void judge_ask(world *w, const live *l);
 void judge_denied(world *w, const live *l, int err);
 void judge_excuse(world *w, int err);
 void judge_text(world *w, const char *where, ph_str text);
