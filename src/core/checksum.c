@@ -205,9 +205,13 @@ int ph_whole_add(ph_whole *w, const ph_digest *part, uint64_t part_len)
     if (part->alg != w->hash.alg || part->len != w->full.len)
         return PH_ERR_BAD_ALGORITHM;
     if (w->type == PH_TYPE_FULL_OBJECT) {
-        int err = ph_digest_combine(&w->full, part, part_len, &w->full);
-        if (err != PH_OK)
-            return err;
+        if (!is_crc(part->alg))
+            return PH_ERR_BAD_ALGORITHM;
+        if (!w->parts || w->shift_len != part_len)
+            w->shift = ph_crc_shift(part->alg, part_len);
+        w->shift_len = part_len;
+        put_crc(&w->full, part->alg,
+                ph_crc_join(part->alg, crc_of(&w->full), crc_of(part), w->shift));
     } else {
         ph_hash_update(&w->hash, part->bytes, part->len);
     }

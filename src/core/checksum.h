@@ -51,8 +51,10 @@ bool ph_digest_equal(const ph_digest *a, const ph_digest *b);
 typedef struct ph_whole {
     ph_checksum_type type;
     uint32_t parts;
-    ph_digest full; /* FULL_OBJECT */
-    ph_hash hash;   /* COMPOSITE */
+    ph_digest full;     /* FULL_OBJECT */
+    uint64_t shift_len; /* how long the last part was, and what it takes to join such a one */
+    uint64_t shift;
+    ph_hash hash; /* COMPOSITE */
 } ph_whole;
 
 void ph_whole_init(ph_whole *w, ph_alg alg, ph_checksum_type type);

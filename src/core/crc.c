@@ -81,20 +81,32 @@ static uint64_t multiply(const kind *k, uint64_t a, uint64_t b)
     return product;
 }
 
-uint64_t ph_crc_combine(ph_alg alg, uint64_t a, uint64_t b, uint64_t b_len)
+/* see crc.h; x^(8 * b_len) */
+uint64_t ph_crc_shift(ph_alg alg, uint64_t b_len)
 {
-    /*
-     * A followed by B is A times x^(8 * b_len) plus B. The all-ones before and after each need no
-     * care: they cancel out.
-     */
     const kind *k = kind_of(alg);
-    uint64_t square = k->one >> 8;
+    uint64_t shift = k->one, square = k->one >> 8;
     for (; b_len > 0; b_len >>= 1) {
         if (b_len & 1)
-            a = multiply(k, a, square);
+            shift = multiply(k, shift, square);
         square = multiply(k, square, square);
     }
-    return a ^ b;
+    return shift;
+}
+
+/*
+ * see crc.h; A followed by B is A times x^(8 * b_len) plus B. The all-ones before and after each need
+ * no care: they cancel out.
+ */
+uint64_t ph_crc_join(ph_alg alg, uint64_t a, uint64_t b, uint64_t b_shift)
+{
+    return multiply(kind_of(alg), a, b_shift) ^ b;
+}
+
+/* see crc.h */
+uint64_t ph_crc_combine(ph_alg alg, uint64_t a, uint64_t b, uint64_t b_len)
+{
+    return ph_crc_join(alg, a, b, ph_crc_shift(alg, b_len));
 }
 
 /* ---- Short inputs ------------------------------------------------------------------------------ */

@@ -21,4 +21,8 @@ uint64_t ph_crc_update_portable(ph_alg alg, uint64_t crc, const void *data, size
 /* The value of A followed by B, from both values and B's length in bytes. O(log b_len). */
 uint64_t ph_crc_combine(ph_alg alg, uint64_t a, uint64_t b, uint64_t b_len);
 
+/* The same in two steps, the first of which can be kept where many are as long as B. */
+uint64_t ph_crc_shift(ph_alg alg, uint64_t b_len);
+uint64_t ph_crc_join(ph_alg alg, uint64_t a, uint64_t b, uint64_t b_shift);
+
 #endif

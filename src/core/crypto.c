@@ -20,6 +20,7 @@ typedef union md {
 } md;
 
 _Static_assert(sizeof(md) <= PH_MD_STATE, "PH_MD_STATE is too small for BearSSL's contexts");
+_Static_assert(sizeof(br_hmac_key_context) <= sizeof(ph_hmac_key), "ph_hmac_key is too small");
 _Static_assert(br_sha256_SIZE <= PH_DIGEST_MAX, "PH_DIGEST_MAX is too small for SHA-256");
 
 void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN])
@@ -30,17 +31,35 @@ void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN])
     br_sha256_out(&c, out);
 }
 
-void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
-                    uint8_t out[PH_SHA256_LEN])
+/* Copied out and in, as the running digests below. */
+void ph_hmac_key_init(ph_hmac_key *key, const void *bytes, size_t len)
+{
+    br_hmac_key_context k;
+    memset(&k, 0, sizeof k); /* it does not fill all of it */
+    br_hmac_key_init(&k, &br_sha256_vtable, bytes, len);
+    memcpy(key, &k, sizeof k);
+    ph_wipe(&k, sizeof k);
+}
+
+void ph_hmac_with(const ph_hmac_key *key, const void *data, size_t len, uint8_t out[PH_SHA256_LEN])
 {
     br_hmac_key_context k;
     br_hmac_context c;
-    br_hmac_key_init(&k, &br_sha256_vtable, key, key_len);
+    memcpy(&k, key, sizeof k);
     br_hmac_init(&c, &k, 0);
     br_hmac_update(&c, data, len);
     br_hmac_out(&c, out);
     ph_wipe(&k, sizeof k); /* both are as good as the key */
     ph_wipe(&c, sizeof c);
+}
+
+void ph_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t out[PH_SHA256_LEN])
+{
+    ph_hmac_key k;
+    ph_hmac_key_init(&k, key, key_len);
+    ph_hmac_with(&k, data, len, out);
+    ph_wipe(&k, sizeof k);
 }
 
 bool ph_equal_secret(const void *a, const void *b, size_t len)

@@ -57,17 +57,18 @@ static bool is_unreserved(char c)
 
 void ph_enc_percent(ph_buf *b, ph_str s, bool keep_slash)
 {
+    size_t from = 0; /* what lies before went out */
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        if (is_unreserved(c) || (c == '/' && keep_slash)) {
-            ph_buf_char(b, c);
-        } else {
-            unsigned byte = (unsigned char)c;
-            const char triple[3] = {'%', "0123456789ABCDEF"[byte >> 4],
-                                    "0123456789ABCDEF"[byte & 15]};
-            ph_buf_add(b, triple, 3);
-        }
+        if (is_unreserved(c) || (c == '/' && keep_slash))
+            continue;
+        unsigned byte = (unsigned char)c;
+        const char triple[3] = {'%', "0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15]};
+        ph_buf_add(b, s.ptr + from, i - from);
+        ph_buf_add(b, triple, 3);
+        from = i + 1;
     }
+    ph_buf_str(b, ph_str_skip(s, from));
 }
 
 void ph_enc_form(ph_buf *b, const char *name, ph_str value)
@@ -81,16 +82,22 @@ void ph_enc_form(ph_buf *b, const char *name, ph_str value)
 
 void ph_enc_xml(ph_buf *b, ph_str s)
 {
+    size_t from = 0;
     for (size_t i = 0; i < s.len; i++) {
+        const char *entity = NULL;
         switch (s.ptr[i]) {
-        case '&': ph_buf_cstr(b, "&amp;"); break;
-        case '<': ph_buf_cstr(b, "&lt;"); break;
-        case '>': ph_buf_cstr(b, "&gt;"); break;
-        case '"': ph_buf_cstr(b, "&quot;"); break;
-        case '\r': ph_buf_cstr(b, "&#13;"); break; /* bare, a reader makes it a newline */
-        default: ph_buf_char(b, s.ptr[i]);
+        case '&': entity = "&amp;"; break;
+        case '<': entity = "&lt;"; break;
+        case '>': entity = "&gt;"; break;
+        case '"': entity = "&quot;"; break;
+        case '\r': entity = "&#13;"; break; /* bare, a reader makes it a newline */
+        default: continue;
         }
+        ph_buf_add(b, s.ptr + from, i - from);
+        ph_buf_cstr(b, entity);
+        from = i + 1;
     }
+    ph_buf_str(b, ph_str_skip(s, from));
 }
 
 void ph_enc_json(ph_buf *b, ph_str s)

@@ -67,7 +67,7 @@ static void add_document(const ph_policy *in, const ph_policy_form *form, ph_buf
 void ph_policy_signature(const ph_sigv4_key *key, ph_str base64, char out[65])
 {
     uint8_t mac[PH_SHA256_LEN];
-    ph_hmac_sha256(key->key, sizeof key->key, base64.ptr, base64.len, mac);
+    ph_hmac_with(&key->key, base64.ptr, base64.len, mac);
     for (size_t i = 0; i < sizeof mac; i++) {
         out[2 * i] = "0123456789abcdef"[mac[i] >> 4];
         out[2 * i + 1] = "0123456789abcdef"[mac[i] & 15];

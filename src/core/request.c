@@ -129,7 +129,7 @@ static void add_header(ph_built *b, ph_str name, ph_str value)
 
 /*
  * Values that are made here go into `text`, which must not move while views point into it: it gets
- * all its memory at once.
+ * all its memory at once, `text_size` at most.
  */
 static ph_str made(ph_built *b, size_t from)
 {
@@ -282,13 +282,23 @@ static ph_str payload_of(const ph_call *in, ph_built *b)
     return made(b, from);
 }
 
+static size_t text_size(const ph_call *in)
+{
+    size_t encoded = in->key.len + in->upload_id.len + in->key_prefix.len + in->key_marker.len;
+    size_t size = 512 + in->endpoint->base.len + 3 * encoded;
+    for (size_t i = 0; i < in->object->metadata_count; i++)
+        size += 11 + in->object->metadata[i].name.len;
+    return size;
+}
+
 /* see request.h */
 int ph_request_build(const ph_call *in, ph_sigv4_key *key, ph_built *out)
 {
     memset(out, 0, sizeof *out);
     out->method = operations[in->op].method;
-    ph_buf_init(&out->text, MAX_TEXT);
-    ph_buf_reserve(&out->text, MAX_TEXT);
+    size_t size = text_size(in);
+    ph_buf_init(&out->text, size < MAX_TEXT ? size : MAX_TEXT);
+    ph_buf_reserve(&out->text, out->text.limit);
     add_url(in, &out->text);
     size_t url_len = out->text.len;
     add_operation_headers(in, out);

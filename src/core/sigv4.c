@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * AWS Signature Version 4. One function for each stage, in the order of the documentation; all
- * their texts lie in one buffer, so that a failing signature can be shown stage by stage.
+ * their texts lie in one buffer, so that a failing signature can be shown stage by stage. It has all
+ * its memory from the start and never moves: views of one text are valid while the next is made.
  * It does not chunk bodies (aws-chunked) and does not know SigV4a.
  */
 #include "sigv4.h"
@@ -18,12 +19,10 @@
 #define MAX_HEADERS 64
 #define MAX_PARAMETERS 256
 
-/* The texts of a result, each in its own buffer. */
-enum { CANONICAL, STRING, SIGNED_HEADERS, QUERY, AUTHORIZATION };
-
 typedef struct signer {
     const ph_sigv4 *in;
     ph_sigv4_result *out;
+    ph_buf *b; /* where all texts go, one behind the other */
     bool s3;
     char scope[160];               /* 20130524/us-east-1/s3/aws4_request */
     ph_header header[MAX_HEADERS]; /* all that will be signed, sorted; values raw */
@@ -52,7 +51,10 @@ static bool is_token(ph_str name)
 static bool is_value(ph_str value)
 {
     for (size_t i = 0; i < value.len; i++) {
-        char c = value.ptr[i], next = i + 1 < value.len ? value.ptr[i + 1] : '\0';
+        char c = value.ptr[i];
+        if (c > 0x20 && c < 0x7f) /* which nearly all are */
+            continue;
+        char next = i + 1 < value.len ? value.ptr[i + 1] : '\0';
         bool folded = (c == '\r' && next == '\n') || (c == '\n' && (next == ' ' || next == '\t'));
         if (c == 0x7f || ((unsigned char)c < 0x20 && c != '\t' && !folded))
             return false;
@@ -131,20 +133,23 @@ static int collect_headers(signer *s)
 
 static void add_lower(ph_buf *b, ph_str name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        ph_buf_char(b, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
-    }
+    size_t from = b->len;
+    ph_buf_str(b, name);
+    for (size_t i = from; i < b->len; i++)
+        if (b->ptr[i] >= 'A' && b->ptr[i] <= 'Z')
+            b->ptr[i] = (char)(b->ptr[i] + 32);
 }
 
 /* Trimmed, and each run of white space (folded lines too) as one space. */
 static void add_value(ph_buf *b, ph_str value)
 {
-    value = ph_str_trim(value);
-    for (size_t i = 0; i < value.len; i++) {
-        if (!is_space(value.ptr[i]))
-            ph_buf_char(b, value.ptr[i]);
-        else if (!is_space(value.ptr[i - 1]))
+    for (value = ph_str_trim(value); value.len; value = ph_str_trim(value)) {
+        size_t run = 0;
+        while (run < value.len && !is_space(value.ptr[run]))
+            run++;
+        ph_buf_add(b, value.ptr, run);
+        value = ph_str_skip(value, run);
+        if (value.len)
             ph_buf_char(b, ' ');
     }
 }
@@ -187,15 +192,15 @@ static void add_signed_headers(const signer *s, ph_buf *b)
 /* What the server gets when it decodes and encodes again: each byte encoded exactly once. */
 static void add_recoded(ph_buf *b, ph_str s, bool keep_slash)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        int byte = s.ptr[i] == '%' && s.len - i > 2 ? ph_dec_hex_pair(s.ptr + i + 1) : -1;
-        if (byte >= 0) {
-            char c = (char)byte;
+    while (s.len) {
+        int byte = s.ptr[0] == '%' && s.len > 2 ? ph_dec_hex_pair(s.ptr + 1) : -1;
+        char c = (char)byte;
+        size_t run = byte >= 0 ? 3 : 1 + ph_str_find(ph_str_skip(s, 1), '%');
+        if (byte >= 0)
             ph_enc_percent(b, (ph_str){&c, 1}, false);
-            i += 2;
-        } else {
-            ph_enc_percent(b, (ph_str){s.ptr + i, 1}, keep_slash);
-        }
+        else
+            ph_enc_percent(b, (ph_str){s.ptr, run}, keep_slash);
+        s = ph_str_skip(s, run);
     }
 }
 
@@ -247,7 +252,7 @@ static int compare_parameters(const void *a, const void *b)
 static void add_presign_parameters(const signer *s, ph_buf *b)
 {
     const ph_creds *c = s->in->creds;
-    ph_buf_cstr(b, b->len ? "&" : "");
+    ph_buf_cstr(b, s->in->query.len ? "&" : "");
     ph_buf_cstr(b, "X-Amz-Algorithm=" ALGORITHM "&X-Amz-Credential=");
     ph_enc_percent(b, c->access_key_id, false);
     ph_buf_cstr(b, "%2F");
@@ -261,90 +266,91 @@ static void add_presign_parameters(const signer *s, ph_buf *b)
         ph_enc_percent(b, c->session_token, false);
     }
     ph_buf_cstr(b, "&X-Amz-SignedHeaders=");
-    ph_enc_percent(b, ph_buf_view(&s->out->buf[SIGNED_HEADERS]), false);
+    ph_enc_percent(b, s->out->signed_headers, false);
 }
 
-/* `query` is what stands in the URL; each parameter is encoded once, then all are sorted. */
+/*
+ * `query` is what stands in the URL; each parameter is encoded once, then all are sorted. What is to
+ * be sorted lies behind what is made, for so long.
+ */
 static int add_canonical_query(ph_str query, ph_buf *b)
 {
     parameter list[MAX_PARAMETERS];
-    size_t value_from[MAX_PARAMETERS], name_from[MAX_PARAMETERS + 1];
-    size_t count = 0;
-    ph_buf recoded; /* names and values, one behind the other; it moves while it grows */
-    ph_buf_init(&recoded, MAX_TEXT);
+    size_t count = 0, from = b->len, len = 0;
     for (ph_str rest = query; rest.ptr;) {
         ph_str value = ph_str_cut(&rest, '&');
         if (value.len == 0)
             continue;
-        if (count == MAX_PARAMETERS) {
-            ph_buf_clear(&recoded);
+        if (count == MAX_PARAMETERS)
             return PH_ERR_TOO_LONG;
-        }
-        name_from[count] = recoded.len;
-        add_recoded(&recoded, ph_str_cut(&value, '='), false);
-        value_from[count] = recoded.len;
-        add_recoded(&recoded, value, false);
-        count++;
+        size_t at = b->len;
+        add_recoded(b, ph_str_cut(&value, '='), false);
+        list[count].name = ph_buf_view_from(b, at);
+        at = b->len;
+        add_recoded(b, value, false);
+        list[count++].value = ph_buf_view_from(b, at);
     }
-    name_from[count] = recoded.len;
-    for (size_t i = 0; i < count && !recoded.err; i++) {
-        list[i].name = ph_buf_view_from(&recoded, name_from[i]);
-        list[i].name.len = value_from[i] - name_from[i];
-        list[i].value = ph_buf_view_from(&recoded, value_from[i]);
-        list[i].value.len = name_from[i + 1] - value_from[i];
-    }
-    int err = recoded.err;
-    if (err == PH_OK && count > 0)
+    if (count > 1)
         qsort(list, count, sizeof list[0], compare_parameters);
-    for (size_t i = 0; i < count && err == PH_OK; i++) {
+    size_t sorted = b->len;
+    for (size_t i = 0; i < count; i++) {
         ph_buf_cstr(b, i > 0 ? "&" : "");
         ph_buf_str(b, list[i].name);
         ph_buf_char(b, '=');
         ph_buf_str(b, list[i].value);
     }
-    ph_buf_clear(&recoded);
-    return err;
+    if (b->err == PH_OK && count > 0) {
+        len = b->len - sorted;
+        memmove(b->ptr + from, b->ptr + sorted, len);
+        b->len = from + len;
+    }
+    return b->err;
 }
 
 /* ---- The three stages ------------------------------------------------------------------------ */
 
 static int add_canonical_request(const signer *s)
 {
-    ph_buf *b = &s->out->buf[CANONICAL];
-    ph_buf *query = &s->out->buf[QUERY];
-    ph_buf *names = &s->out->buf[SIGNED_HEADERS];
-    add_signed_headers(s, names);
-    ph_buf_str(query, s->in->query);
-    if (s->in->presign_seconds)
-        add_presign_parameters(s, query);
+    ph_buf *b = s->b;
+    size_t from = b->len;
+    add_signed_headers(s, b);
+    s->out->signed_headers = ph_buf_view_from(b, from);
+    s->out->query = s->in->query;
+    if (s->in->presign_seconds) {
+        from = b->len;
+        ph_buf_str(b, s->in->query);
+        add_presign_parameters(s, b);
+        s->out->query = ph_buf_view_from(b, from);
+    }
+    from = b->len;
     ph_buf_str(b, s->in->method);
     ph_buf_char(b, '\n');
     add_canonical_path(s, b);
     ph_buf_char(b, '\n');
-    int err = names->err ? names->err : query->err;
-    if (err == PH_OK)
-        err = add_canonical_query(ph_buf_view(query), b);
+    int err = add_canonical_query(s->out->query, b);
     ph_buf_char(b, '\n');
     add_canonical_headers(s, b);
     ph_buf_char(b, '\n');
-    ph_buf_str(b, ph_buf_view(names));
+    ph_buf_str(b, s->out->signed_headers);
     ph_buf_char(b, '\n');
     ph_buf_str(b, s->in->payload);
+    s->out->canonical = ph_buf_view_from(b, from);
     return err != PH_OK ? err : b->err;
 }
 
 static int add_string_to_sign(const signer *s)
 {
     uint8_t hash[PH_SHA256_LEN];
-    ph_str canonical = ph_buf_view(&s->out->buf[CANONICAL]);
-    ph_sha256(canonical.ptr, canonical.len, hash);
-    ph_buf *b = &s->out->buf[STRING];
+    ph_buf *b = s->b;
+    size_t from = b->len;
+    ph_sha256(s->out->canonical.ptr, s->out->canonical.len, hash);
     ph_buf_cstr(b, ALGORITHM "\n");
     ph_buf_cstr(b, s->out->date);
     ph_buf_char(b, '\n');
     ph_buf_cstr(b, s->scope);
     ph_buf_char(b, '\n');
     ph_enc_hex(b, hash, sizeof hash);
+    s->out->string = ph_buf_view_from(b, from);
     return b->err;
 }
 
@@ -367,7 +373,8 @@ static int derive_key(ph_str secret, ph_sigv4_key *key)
         ph_hmac_sha256(first.ptr, first.len, key->date, 8, k);
         ph_hmac_sha256(k, sizeof k, key->region, strlen(key->region), k);
         ph_hmac_sha256(k, sizeof k, key->service, strlen(key->service), k);
-        ph_hmac_sha256(k, sizeof k, "aws4_request", 12, key->key);
+        ph_hmac_sha256(k, sizeof k, "aws4_request", 12, k);
+        ph_hmac_key_init(&key->key, k, sizeof k);
         ph_wipe(k, sizeof k);
         key->made = true;
     }
@@ -404,44 +411,36 @@ static int add_signature(const signer *s, ph_sigv4_key *cached)
     if (err != PH_OK)
         return err;
     uint8_t mac[PH_SHA256_LEN];
-    ph_str string = ph_buf_view(&s->out->buf[STRING]);
-    ph_hmac_sha256(key.key, sizeof key.key, string.ptr, string.len, mac);
+    ph_sigv4_result *out = s->out;
+    ph_buf *b = s->b;
+    ph_hmac_with(&key.key, out->string.ptr, out->string.len, mac);
     ph_wipe(&key, sizeof key);
-    for (size_t i = 0; i < sizeof mac; i++) {
-        s->out->signature[2 * i] = "0123456789abcdef"[mac[i] >> 4];
-        s->out->signature[2 * i + 1] = "0123456789abcdef"[mac[i] & 15];
-    }
+    size_t from = b->len;
+    ph_enc_hex(b, mac, sizeof mac);
+    if (b->err == PH_OK)
+        memcpy(out->signature, b->ptr + from, 2 * sizeof mac);
+    b->len = from;
     if (s->in->presign_seconds) {
-        ph_buf *query = &s->out->buf[QUERY];
-        ph_buf_cstr(query, "&X-Amz-Signature=");
-        ph_buf_cstr(query, s->out->signature);
-        return query->err;
+        ph_buf_str(b, out->query);
+        ph_buf_cstr(b, "&X-Amz-Signature=");
+        ph_buf_cstr(b, out->signature);
+        out->query = ph_buf_view_from(b, from);
+        return b->err;
     }
-    ph_buf *b = &s->out->buf[AUTHORIZATION];
     ph_buf_cstr(b, ALGORITHM " Credential=");
     ph_buf_str(b, s->in->creds->access_key_id);
     ph_buf_char(b, '/');
     ph_buf_cstr(b, s->scope);
     ph_buf_cstr(b, ", SignedHeaders=");
-    ph_buf_str(b, ph_buf_view(&s->out->buf[SIGNED_HEADERS]));
+    ph_buf_str(b, out->signed_headers);
     ph_buf_cstr(b, ", Signature=");
-    ph_buf_cstr(b, s->out->signature);
+    ph_buf_cstr(b, out->signature);
+    out->headers[out->header_count++] =
+        (ph_header){PH_STR("authorization"), ph_buf_view_from(b, from)};
     return b->err;
 }
 
 /* ---- The whole ------------------------------------------------------------------------------- */
-
-static void fill_result(const signer *s)
-{
-    ph_sigv4_result *out = s->out;
-    out->canonical = ph_buf_view(&out->buf[CANONICAL]);
-    out->string = ph_buf_view(&out->buf[STRING]);
-    out->signed_headers = ph_buf_view(&out->buf[SIGNED_HEADERS]);
-    out->query = ph_buf_view(&out->buf[QUERY]);
-    if (s->in->presign_seconds == 0)
-        out->headers[out->header_count++] =
-            (ph_header){PH_STR("authorization"), ph_buf_view(&out->buf[AUTHORIZATION])};
-}
 
 static bool is_complete(const ph_sigv4 *in)
 {
@@ -450,32 +449,57 @@ static bool is_complete(const ph_sigv4 *in)
            (in->path.len == 0 || in->path.ptr[0] == '/') && in->presign_seconds <= 604800;
 }
 
+/* An upper bound of all texts together: what may be percent-encoded grows threefold. */
+static size_t text_size(const ph_sigv4 *in)
+{
+    const ph_creds *c = in->creds;
+    uint64_t names = 64, values = (uint64_t)in->host.len + c->session_token.len; /* derived ones */
+    for (size_t i = 0; i < in->header_count; i++) {
+        names += (uint64_t)in->headers[i].name.len + 2;
+        values += in->headers[i].value.len;
+    }
+    uint64_t scope = sizeof(((signer *)0)->scope) + c->access_key_id.len;
+    uint64_t query = 3 * (uint64_t)in->query.len;
+    if (in->presign_seconds)
+        query += 3 * (scope + names + c->session_token.len) + 512;
+    uint64_t all = in->method.len + 3 * (uint64_t)in->path.len + 4 * query + 4 * names + values +
+                   2 * ((uint64_t)in->payload.len + scope) + 512;
+    return all < MAX_TEXT ? (size_t)all : MAX_TEXT + 1;
+}
+
 static int make_scope(signer *s)
 {
-    ph_buf b;
-    ph_buf_init(&b, sizeof s->scope - 1);
-    ph_buf_add(&b, s->out->date, 8);
-    ph_buf_char(&b, '/');
-    ph_buf_str(&b, s->in->region);
-    ph_buf_char(&b, '/');
-    ph_buf_str(&b, s->in->service);
-    ph_buf_cstr(&b, "/aws4_request");
-    if (b.err == PH_OK)
-        memcpy(s->scope, b.ptr, b.len);
-    int err = b.err;
-    ph_buf_clear(&b);
-    return err;
+    ph_buf *b = s->b;
+    size_t from = b->len;
+    ph_buf_add(b, s->out->date, 8);
+    ph_buf_char(b, '/');
+    ph_buf_str(b, s->in->region);
+    ph_buf_char(b, '/');
+    ph_buf_str(b, s->in->service);
+    ph_buf_cstr(b, "/aws4_request");
+    ph_str scope = ph_buf_view_from(b, from);
+    if (b->err == PH_OK && scope.len >= sizeof s->scope)
+        b->err = PH_ERR_TOO_LONG;
+    if (b->err == PH_OK)
+        memcpy(s->scope, scope.ptr, scope.len);
+    b->len = from;
+    return b->err;
 }
 
 /* see sigv4.h */
 int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out)
 {
     memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < PH_SIGV4_TEXTS; i++)
-        ph_buf_init(&out->buf[i], MAX_TEXT);
+    ph_buf_init(&out->text, MAX_TEXT);
     if (!is_complete(in))
         return PH_ERR_BAD_ARG;
-    signer s = {.in = in, .out = out, .s3 = ph_str_equal(in->service, PH_STR("s3"))};
+    signer s = {.in = in,
+                .out = out,
+                .b = &out->text,
+                .s3 = ph_str_equal(in->service, PH_STR("s3"))};
+    size_t size = text_size(in);
+    ph_buf_reserve(s.b, size);
+    s.b->limit = size < MAX_TEXT ? size : MAX_TEXT;
     ph_date_basic(in->time_ms, out->date);
     int err = make_scope(&s);
     if (err == PH_OK)
@@ -486,9 +510,7 @@ int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out)
         err = add_string_to_sign(&s);
     if (err == PH_OK)
         err = add_signature(&s, key);
-    if (err == PH_OK)
-        fill_result(&s);
-    else
+    if (err != PH_OK)
         ph_sigv4_result_clear(out);
     return err;
 }
@@ -496,7 +518,6 @@ int ph_sigv4_sign(const ph_sigv4 *in, ph_sigv4_key *key, ph_sigv4_result *out)
 /* see sigv4.h */
 void ph_sigv4_result_clear(ph_sigv4_result *r)
 {
-    for (size_t i = 0; i < PH_SIGV4_TEXTS; i++)
-        ph_buf_clear(&r->buf[i]);
+    ph_buf_clear(&r->text);
     ph_wipe(r, sizeof *r);
 }

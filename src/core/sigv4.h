@@ -17,7 +17,7 @@ typedef struct ph_sigv4_key {
     char region[64];
     char service[32];
     uint8_t secret_id[PH_SHA256_LEN]; /* SHA-256 of the secret it was made from */
-    uint8_t key[PH_SHA256_LEN];
+    ph_hmac_key key;
     bool made;
 } ph_sigv4_key;
 
@@ -37,8 +37,6 @@ typedef struct ph_sigv4 {
     const ph_creds *creds;
 } ph_sigv4;
 
-#define PH_SIGV4_TEXTS 5
-
 /*
  * The result. `canonical` and `string` hold no secret but may hold the session token. By headers:
  * `headers` are to be added to the request (x-amz-date, x-amz-content-sha256 for s3,
@@ -55,7 +53,7 @@ typedef struct ph_sigv4_result {
     ph_header headers[4];
     size_t header_count;
     ph_str query;
-    ph_buf buf[PH_SIGV4_TEXTS]; /* private */
+    ph_buf text; /* private: all of it */
 } ph_sigv4_result;
 
 /*

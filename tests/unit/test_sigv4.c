@@ -811,10 +811,12 @@ static void test_cache(void)
     CHECK(key.made);
     uint8_t want[PH_SHA256_LEN];
     size_t len;
+    ph_hmac_key wanted = {0};
     CHECK_INT(ph_dec_hex(PH_STR("dbb893acc010964918f1fd433add87c70e8b0db6be30c1fbeafefa5ec6ba8378"),
                          want, sizeof want, &len),
               PH_OK);
-    CHECK_MEM(key.key, want, sizeof want); /* as published for that day */
+    ph_hmac_key_init(&wanted, want, sizeof want); /* as published for that day */
+    CHECK_MEM(&key.key, &wanted, sizeof wanted);
 
     ph_sigv4_key before = key;
     in.path = PH_STR("/other");
@@ -829,7 +831,7 @@ static void test_cache(void)
     CHECK_INT(ph_sigv4_sign(&in, NULL, &r), PH_OK);
     memcpy(good, r.signature, sizeof good);
     ph_sigv4_result_clear(&r);
-    key.key[0] ^= 1;
+    key.key.words[4] ^= 1;
     CHECK_INT(ph_sigv4_sign(&in, &key, &r), PH_OK);
     CHECK(strcmp(good, r.signature) != 0);
     ph_sigv4_result_clear(&r);
@@ -841,7 +843,7 @@ static void test_cache(void)
                                           BYTES("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")};
     for (unsigned i = 0; i < 4; i++) {
         static const char *const what[] = {"next day", "region", "service", "secret"};
-        key.key[0] ^= 0xff; /* whoever uses it gets it wrong */
+        key.key.words[4] ^= 0xff; /* whoever uses it gets it wrong */
         in.time_ms += i == 0 ? 1 : 0;
         in.region = i == 1 ? PH_STR("us-east-11") : in.region;
         in.service = i == 2 ? PH_STR("s") : in.service;
@@ -912,7 +914,7 @@ static void test_limits(void)
 
     test_case("a path of many bytes");
     in = sample();
-    in.path = (ph_str){text, 1 << 19};
+    in.path = (ph_str){text, 1 << 18};
     CHECK_INT(ph_sigv4_sign(&in, NULL, &r), PH_OK);
     ph_sigv4_result_clear(&r);
     in.path.len = 1 << 20; /* and the rest of the canonical request does not fit */
@@ -978,9 +980,8 @@ static void test_failing_allocations(void)
             CHECK_INT(err, failed ? PH_ERR_NOMEM : PH_OK);
             if (failed) { /* nothing is held, nothing points anywhere */
                 static const ph_sigv4_result empty;
-                CHECK_MEM(&r, &empty, offsetof(ph_sigv4_result, buf));
-                for (size_t i = 0; i < PH_SIGV4_TEXTS; i++)
-                    CHECK(r.buf[i].ptr == NULL);
+                CHECK_MEM(&r, &empty, offsetof(ph_sigv4_result, text));
+                CHECK(r.text.ptr == NULL);
             } else {
                 ph_sigv4_result_clear(&r);
             }
