@@ -155,6 +155,7 @@ class Player {
     #actions = new Map(); // by their number in the transcript
     #held; // an action that was taken and not yet compared
     #notices = []; // since the world last spoke
+    ways = new Set(); // that it went, see session.mjs
     #settled = true; // does the engine wait, as far as the transcript knows?
     #problems = [];
 
@@ -181,7 +182,7 @@ class Player {
                 `${line.at} (${this.#engine.name}) ${dialogue.title}\n    at  ${what}\n    got ${why}`,
             );
         } finally {
-            await this.#session?.close();
+            await this.#close();
         }
     }
 
@@ -259,11 +260,16 @@ class Player {
         }
     }
 
+    async #close() {
+        for (const way of this.#session?.ways ?? []) this.ways.add(way);
+        await this.#session?.close();
+        this.#session = undefined;
+    }
+
     /** The host is killed, and starts again with what it kept. */
     async #crash() {
         const { now, saved } = this.#session;
-        await this.#session.close();
-        this.#session = undefined;
+        await this.#close();
         [this.#held, this.#notices] = [undefined, []];
         this.#actions.clear();
         const options = { ...this.#options, snapshot: saved };
@@ -575,7 +581,9 @@ class Player {
     }
 }
 
-/** Play a dialogue on an engine; throws a Mismatch that says where and what. */
+/** Play a dialogue on an engine, to the ways that it went; throws a Mismatch that says where and what. */
 export async function play(engine, dialogue, trace) {
-    await new Player(engine, trace).play(structuredClone(dialogue));
+    const player = new Player(engine, trace);
+    await player.play(structuredClone(dialogue));
+    return player.ways;
 }

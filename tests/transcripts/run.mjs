@@ -42,18 +42,27 @@ if (all)
     for (const name of readdirSync(here).sort()) if (name.endsWith('.txt')) files.push(here + name);
 const dialogues = files.flatMap((path) => parse(relative('.', path), readFileSync(path, 'utf8')));
 
-/** The rows of the tables in src/README.md: "STATE, event", or the name of a retry class. */
+/**
+ * The rows of the tables in src/README.md: what a transcript calls each ("STATE, event", or the name of a
+ * retry class), and the ways (see session.mjs) of which it has to go one.
+ */
 function rows() {
     const list = [];
     for (const table of readFileSync(`${root}src/README.md`, 'utf8').split(/\n\n+/)) {
         const [head, , ...lines] = table
             .split('\n')
             .map((line) => line.split('|').map((cell) => cell.trim().replaceAll('`', '')));
+        const states = lines.map(([, first]) => first?.replace(/ \[.*/, '')).filter(Boolean);
         let state;
-        for (const [, first, event] of lines) {
+        for (const [, first, event, next] of lines) {
             state = first?.replace(/ \[.*/, '') || state;
-            if (head[1] === 'class') list.push(state);
-            if (head[1] === 'state') list.push(`${state}, ${event}`);
+            if (head[1] === 'class') list.push({ row: state, ways: [state] });
+            if (head[1] !== 'state') continue;
+            const from = state.startsWith('any') ? states.slice(0, states.indexOf('ABORTING')) : [state];
+            const to = next === 'fail' ? ['ABORTING', 'FAILED'] : next.match(/\b[A-Z]+\b/g);
+            const ways = from.flatMap((s) => (to ?? [s]).map((t) => (s === t ? s : `${s} to ${t}`)));
+            const stops = next.startsWith('the same') && /paused|resting|PAUSE/.test(next + event);
+            list.push({ row: `${state}, ${event}`, ways: stops ? from.map((s) => `${s} stops`) : ways });
         }
     }
     return list;
@@ -68,12 +77,17 @@ async function compareDigests(engine, name, number) {
     }
 }
 
+const shown = new Map(); // the rows that dialogues name, and the ways that these went
 const engines = [];
 if (MODULE) engines.push(await openWasm(MODULE));
 if (HOST) engines.push(await openNative(HOST));
 
 for (const engine of engines) {
-    for (const dialogue of dialogues) await test(() => play(engine, dialogue, trace));
+    for (const dialogue of dialogues)
+        await test(async () => {
+            const ways = await play(engine, dialogue, trace);
+            for (const row of dialogue.rows) shown.set(row, new Set([...(shown.get(row) ?? []), ...ways]));
+        });
     const runs = Number(option('runs') ?? (all ? 300 : 0));
     await runWorlds(engine, test, runs, Number(option('seed') ?? 1), trace);
     for (const { name, number } of engine.tables.algorithms)
@@ -82,15 +96,18 @@ for (const engine of engines) {
 }
 
 if (all) {
-    const shown = new Set(dialogues.flatMap((dialogue) => dialogue.rows));
     const wanted = rows();
-    for (const row of wanted)
+    for (const { row, ways } of wanted)
         await test(() => {
-            if (!shown.has(row)) throw new Mismatch(`src/README.md: no transcript shows "${row}"`);
+            const gone = shown.get(row);
+            if (!gone) throw new Mismatch(`src/README.md: no transcript shows "${row}"`);
+            if (!ways.some((way) => gone.has(way)))
+                throw new Mismatch(`src/README.md: who shows "${row}" goes no way of ${ways}`);
         });
-    for (const row of shown)
+    for (const row of shown.keys())
         await test(() => {
-            if (!wanted.includes(row)) throw new Mismatch(`src/README.md: has no row "${row}"`);
+            if (!wanted.some((r) => r.row === row))
+                throw new Mismatch(`src/README.md: has no row "${row}"`);
         });
 }
 console.log(`${passed} passed, ${failed} failed`);

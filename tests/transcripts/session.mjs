@@ -29,6 +29,11 @@ export class Session {
     live = new Map();
     /** The last state of each part that a notice named. */
     parts = new Map();
+    /**
+     * Where the upload and its parts were and went, as the tables in src/README.md have it: "SENDING",
+     * "SENDING to LISTING", "SENDING stops", and the classes of errors that it met.
+     */
+    ways = new Set(['NEW']);
     now;
     maySend = true;
     #engine;
@@ -39,6 +44,7 @@ export class Session {
     #secrets = new Map();
     #urls = new Set();
     #paused = false;
+    #state = 'NEW';
     #aborts = false;
     #offline = false;
     #keep;
@@ -82,9 +88,7 @@ export class Session {
                 demand(this.live.delete(action.id), `cancels ${action.id}, which is not under way`);
                 break;
             case 'notice':
-                if (action.notice.kind === 'state') this.#paused = action.notice.paused;
-                if (action.notice.partState && action.notice.kind === 'part')
-                    this.parts.set(action.notice.partNumber, action.notice.partState);
+                this.#note(action.notice);
                 break;
             case 'wait':
                 this.#checkWait(action.untilMs);
@@ -104,8 +108,32 @@ export class Session {
                     `is over, and a snapshot is ${this.saved ? 'left' : 'missing'}`,
                 );
                 demand(this.live.size === 0, `is over, but ${[...this.live.keys()]} go on`);
+                if (action.failure) this.#meet(action.failure.code);
         }
         return action;
+    }
+
+    #note({ kind, state, paused, partNumber, partState, code }) {
+        if (kind === 'state') {
+            this.#state = this.#go(this.#state, state.toUpperCase());
+            this.#paused = paused;
+            if (paused) this.ways.add(`${this.#state} stops`);
+        } else if (kind === 'part') {
+            this.#go((this.parts.get(partNumber) ?? 'todo').toUpperCase(), partState.toUpperCase());
+            this.parts.set(partNumber, partState);
+        }
+        this.#meet(code);
+    }
+
+    #go(from, to) {
+        this.ways.add(to);
+        if (from !== to) this.ways.add(`${from} to ${to}`);
+        return to;
+    }
+
+    #meet(code) {
+        const error = this.#engine.tables.errors.find(({ name }) => name === code);
+        if (error) this.ways.add(error.retry);
     }
 
     async report(event) {
