@@ -795,11 +795,11 @@ static int listed(ph_upload *u, const ph_reply *reply)
         ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
                                        .err = PH_ERR_INVALID_PART,
                                        .message = ph_err_text(PH_ERR_INVALID_PART)});
-    } else if (missing || refused) {
+    } else if (missing) {
         ph_upload_fail(u, PH_ERR_INVALID_PART, PH_OP_LIST_PARTS, 0, 1, reply);
-        if (refused)
-            quote_refusal(u);
     } else {
+        u->inquired = u->inquired || refused; /* it has them all: perhaps it sees so now */
+        u->retries += refused;
         ph_upload_enter(u, PH_STATE_COMPLETING);
     }
     return PH_OK;
