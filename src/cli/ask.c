@@ -54,12 +54,12 @@ static int send_once(transfers *t, uint32_t id, const ph_request *r, ask_answer 
     out->status = 0;
     out->date_ms = 0;
     out->request_id[0] = out->reason[0] = '\0';
-    int err = transfers_start(t, id, r, cli_running_ms());
+    int err = transfers_start(t, id, r);
     if (err != PH_OK)
         return err;
     for (;;) {
         transfers_turn(t, TURN_MS);
-        while (transfers_take(t, cli_running_ms(), &e))
+        while (transfers_take(t, &e))
             if (e.kind != PH_EVENT_SENT)
                 return take_answer(t, &e, out);
     }

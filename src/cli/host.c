@@ -20,7 +20,7 @@
 #define TURN_MS 200 /* the longest wait: a clock of the progress line and of quiet requests */
 #define ASK_MS 30000u
 #define SLEPT_MS 3000    /* less is the two clocks being read one after the other */
-#define FROZEN_MS 30000u /* a turn takes a fraction of a second */
+#define FROZEN_MS 10000u /* a turn takes a fraction of a second */
 #define MAX_DOCUMENT (64u << 10)
 
 typedef struct host {
@@ -57,9 +57,7 @@ static uint64_t now_ms(const host *h)
 static bool woke(host *h)
 {
     uint64_t now = cli_running_ms(), asleep = cli_asleep_ms();
-    uint32_t limit = h->options->timeout_ms;
-    uint64_t frozen = limit && limit < FROZEN_MS ? limit : FROZEN_MS;
-    bool gap = asleep > h->asleep_ms + SLEPT_MS || now > h->turn_ms + frozen;
+    bool gap = asleep > h->asleep_ms + SLEPT_MS || now > h->turn_ms + FROZEN_MS;
     h->asleep_ms = asleep;
     h->turn_ms = now;
     return gap;
@@ -122,7 +120,7 @@ static int ask(host *h, uint32_t id)
                           .stall_ms = ASK_MS,
                           .answer_ms = ASK_MS};
     h->ask_id = id;
-    return transfers_start(h->transfers, id, &request, now_ms(h));
+    return transfers_start(h->transfers, id, &request);
 }
 
 /*
@@ -185,7 +183,7 @@ static int act(host *h, ph_action *last)
             return err;
         switch (last->kind) {
         case PH_ACTION_REQUEST:
-            err = transfers_start(h->transfers, last->id, &last->u.request, now_ms(h));
+            err = transfers_start(h->transfers, last->id, &last->u.request);
             break;
         case PH_ACTION_CANCEL:
             transfers_cancel(h->transfers, last->id);
@@ -236,11 +234,14 @@ static int tell_answer(host *h, const ph_event *e)
 static int collect(host *h)
 {
     ph_event event;
-    int err = woke(h) ? tell(h, &(ph_event){.kind = PH_EVENT_WOKE}) : PH_OK;
-    while (err == PH_OK && transfers_take(h->transfers, now_ms(h), &event))
+    bool awake = woke(h);
+    int err = PH_OK;
+    while (err == PH_OK && transfers_take(h->transfers, &event))
         err = event.id == h->ask_id ? tell_answer(h, &event) : tell(h, &event);
     while (err == PH_OK && hasher_take(h->hasher, &event))
         err = tell(h, &event);
+    if (err == PH_OK && awake) /* after the answers that came meanwhile: nobody gets them twice */
+        err = tell(h, &(ph_event){.kind = PH_EVENT_WOKE});
     if (err == PH_OK && stopped && h->kept && !h->options->abort)
         return PH_ERR_STOPPED;
     if (err == PH_OK && stopped && !h->aborted) {

@@ -469,8 +469,7 @@ static int send_slot(post *p, slot *s)
                              .answer_ms = ANSWER_MS};
     int err = key.err;
     if (err == PH_OK)
-        err =
-            transfers_post(p->transfers, (uint32_t)(s - p->slots) + 1, &request, cli_running_ms());
+        err = transfers_post(p->transfers, (uint32_t)(s - p->slots) + 1, &request);
     ph_buf_clear(&key);
     s->sending = err == PH_OK;
     s->sent = 0;
@@ -699,7 +698,7 @@ static int run(post *p)
         show_progress(p);
         if (err == PH_OK && is_busy(p))
             transfers_turn(p->transfers, wait_ms(p));
-        while (err == PH_OK && transfers_take(p->transfers, cli_running_ms(), &e))
+        while (err == PH_OK && transfers_take(p->transfers, &e))
             err = take_event(p, &e);
     }
     return err;

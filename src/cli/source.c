@@ -25,10 +25,12 @@ int source_open(const char *path, source *out)
 int source_take(int fd, source *out)
 {
     struct stat st;
+    char byte;
     int err = fstat(fd, &st) != 0    ? PH_ERR_FILE_UNREADABLE
               : !S_ISREG(st.st_mode) ? PH_ERR_BAD_ARG
-              : st.st_size < 0       ? PH_ERR_FILE_UNREADABLE
-                                     : PH_OK;
+              : st.st_size == 0 && pread(fd, &byte, 1, 0) > 0 /* as those of /proc */
+                  ? PH_ERR_BAD_ARG
+                  : st.st_size < 0 ? PH_ERR_FILE_UNREADABLE : PH_OK;
     if (err != PH_OK) {
         int why = errno;
         close(fd);

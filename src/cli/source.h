@@ -18,7 +18,7 @@ typedef struct source {
 
 /*
  * Open a regular file. Errors: PH_ERR_FILE_UNREADABLE (errno says why), PH_ERR_BAD_ARG (it is a
- * directory, a pipe or a device). Close with source_close unless it failed.
+ * directory, a pipe, a device, or has more bytes than its size says). Close with source_close unless it failed.
  */
 int source_open(const char *path, source *out);
 void source_close(source *s);

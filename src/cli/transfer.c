@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "cli.h"
 #include "core/buf.h"
 #include "core/endpoint.h"
 #include "core/str.h"
@@ -27,6 +28,8 @@
 #define CONNECT_MS 20000
 #define SEND_BUFFER (256L << 10)
 #define UNSENT (128 << 10)
+#define CREEP_SHIFT 12  /* fewer bytes than 4 KiB of a body, and nothing has moved */
+#define LOOKED_MS 1000u /* a turn that took longer says that nobody looked */
 
 typedef struct transfer {
     struct transfer *next;
@@ -44,14 +47,17 @@ typedef struct transfer {
     uint64_t read;   /* of it, so far */
     ph_buf text;
     uint32_t stall_ms, answer_ms;
+    uint32_t whole_ms; /* an answer that drips has an end, too */
 
-    uint64_t moved_ms; /* when anything last did */
+    uint64_t moved_ms; /* when anything last did, by the clock of all */
     uint64_t moved;    /* a number that grows with everything that moves */
+    uint64_t out_ms;   /* when the answer's turn came; 0: it has not */
     uint64_t sent;     /* as reported */
     int err;           /* why a callback gave up, if one did */
     char reason[CURL_ERROR_SIZE];
 
     ph_buf head; /* names and values, one behind the other */
+    bool head_ended;
     size_t ends[2 * MAX_HEADERS];
     size_t end_count;
     ph_buf body;
@@ -63,6 +69,8 @@ struct transfers {
     const source *file;
     const char *ca_bundle;
     uint32_t timeout_ms;
+    uint64_t turn_ms;  /* when it was last looked at */
+    uint64_t clock_ms; /* what passed while somebody looked */
     transfer *list;
     transfer *ended; /* whose texts the last event points to */
     char reason[CURL_ERROR_SIZE];
@@ -138,8 +146,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
     if (ph_str_starts(value, PH_STR("HTTP/"))) {
         ph_buf_reset(&x->head);
         x->end_count = 0;
+        x->head_ended = false;
         return size * count;
     }
+    x->head_ended = x->head_ended || ph_str_trim(value).len == 0;
     ph_str name = ph_str_trim(ph_str_cut(&value, ':'));
     if (!name.len || !value.ptr || !ph_str_is_utf8(value))
         return size * count; /* the empty line at the end, or nothing of S3's */
@@ -300,8 +310,7 @@ static uint32_t shorter(uint32_t ms, uint32_t limit_ms)
     return limit_ms && limit_ms < ms ? limit_ms : ms;
 }
 
-static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint32_t answer_ms,
-                              uint64_t now_ms)
+static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint32_t answer_ms)
 {
     transfer *x = calloc(1, sizeof *x);
     if (!x)
@@ -311,7 +320,8 @@ static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint
     x->file = t->file;
     x->stall_ms = shorter(stall_ms, t->timeout_ms);
     x->answer_ms = shorter(answer_ms, t->timeout_ms);
-    x->moved_ms = now_ms;
+    x->whole_ms = shorter(answer_ms, 10 * t->timeout_ms);
+    x->moved_ms = t->clock_ms;
     ph_buf_init(&x->head, MAX_HEAD);
     ph_buf_init(&x->body, MAX_ANSWER);
     x->easy = curl_easy_init();
@@ -332,10 +342,10 @@ static int transfer_begin(transfers *t, transfer *x, bool good)
 }
 
 /* see transfer.h */
-int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms)
+int transfers_start(transfers *t, uint32_t id, const ph_request *r)
 {
     ph_str url = {NULL, 0};
-    transfer *x = transfer_new(t, id, r->stall_ms, r->answer_ms, now_ms);
+    transfer *x = transfer_new(t, id, r->stall_ms, r->answer_ms);
     if (!x)
         return PH_ERR_NOMEM;
     x->from_file = r->from_file;
@@ -381,10 +391,10 @@ static bool add_file(transfer *x, const transfer_form *f)
 }
 
 /* see transfer.h */
-int transfers_post(transfers *t, uint32_t id, const transfer_form *f, uint64_t now_ms)
+int transfers_post(transfers *t, uint32_t id, const transfer_form *f)
 {
     ph_str url = {NULL, 0};
-    transfer *x = transfer_new(t, id, f->stall_ms, f->answer_ms, now_ms);
+    transfer *x = transfer_new(t, id, f->stall_ms, f->answer_ms);
     if (!x)
         return PH_ERR_NOMEM;
     x->from_file = true;
@@ -420,7 +430,9 @@ int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms
     *t = (transfers){.multi = curl_multi_init(),
                      .file = file,
                      .ca_bundle = ca_bundle,
-                     .timeout_ms = timeout_ms};
+                     .timeout_ms = timeout_ms,
+                     .turn_ms = cli_running_ms(),
+                     .clock_ms = 1};
     if (!t->multi) {
         transfers_free(t);
         return PH_ERR_NOMEM;
@@ -472,6 +484,9 @@ void transfers_turn(transfers *t, int wait_ms)
     curl_multi_perform(t->multi, &running); /* what was started since begins before the wait */
     curl_multi_poll(t->multi, NULL, 0, wait_ms, NULL);
     curl_multi_perform(t->multi, &running);
+    uint64_t now = cli_running_ms(), passed = now - t->turn_ms;
+    t->clock_ms += passed < LOOKED_MS ? passed : LOOKED_MS;
+    t->turn_ms = now;
 }
 
 /* see transfer.h */
@@ -518,6 +533,8 @@ static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
     t->ended = x;
     *out = (ph_event){.id = x->id};
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_OK && !x->head_ended) /* libcurl takes half a head for one */
+        refuse(x, "the answer's head was cut off");
     if (code != CURLE_OK && !x->reason[0])
         snprintf(x->reason, sizeof x->reason, "%s", curl_easy_strerror(code));
     if (x->err != PH_OK) {
@@ -533,24 +550,37 @@ static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
     }
 }
 
-/* Has it been too quiet? `out_ms` is for how long. */
-static bool is_overdue(transfer *x, uint64_t now_ms, uint64_t sent)
+/*
+ * Has it been too quiet, or is the answer without end? Who takes a body by the byte keeps nothing alive.
+ */
+static bool is_overdue(transfer *x, uint64_t sent)
 {
     curl_off_t connected = 0;
+    uint64_t now = x->all->clock_ms;
     curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    uint64_t moved = sent + x->head.len + x->body.len + (connected > 0) + x->end_count;
+    bool answering = x->head.len + x->body.len > 0;
+    bool out = sent >= x->length;
+    uint64_t moved = (sent >> CREEP_SHIFT) + out + x->head.len + x->body.len + (connected > 0);
     if (moved != x->moved) {
         x->moved = moved;
-        x->moved_ms = now_ms;
+        x->moved_ms = now;
     }
-    bool answering = x->head.len + x->body.len > 0;
-    bool waiting = connected > 0 && sent >= x->length && !answering;
-    uint32_t limit = waiting ? x->answer_ms : x->stall_ms;
-    if (connected == 0 || now_ms - x->moved_ms < limit)
+    if (connected == 0)
         return false; /* libcurl watches over connecting */
-    snprintf(x->reason, sizeof x->reason,
-             waiting ? "no answer for %u seconds" : "nothing moved for %u seconds",
-             (unsigned)(limit / 1000));
+    if (!x->out_ms && (out || answering))
+        x->out_ms = now;
+    bool waiting = out && !answering;
+    uint32_t limit = waiting ? x->answer_ms : x->stall_ms;
+    bool endless = x->out_ms && now - x->out_ms >= x->whole_ms;
+    if (now - x->moved_ms < limit && !endless)
+        return false;
+    if (answering && endless)
+        snprintf(x->reason, sizeof x->reason, "the answer had no end after %u seconds",
+                 (unsigned)(x->whole_ms / 1000));
+    else
+        snprintf(x->reason, sizeof x->reason,
+                 waiting ? "no answer for %u seconds" : "nothing moved for %u seconds",
+                 (unsigned)(limit / 1000));
     return true;
 }
 
@@ -577,7 +607,7 @@ static bool take_ended(transfers *t, ph_event *out)
 }
 
 /* see transfer.h */
-bool transfers_take(transfers *t, uint64_t now_ms, ph_event *out)
+bool transfers_take(transfers *t, ph_event *out)
 {
     transfer_free(t->ended);
     t->ended = NULL;
@@ -585,7 +615,7 @@ bool transfers_take(transfers *t, uint64_t now_ms, ph_event *out)
         return true;
     for (transfer *x = t->list; x; x = x->next) {
         uint64_t sent = count_sent(x);
-        if (is_overdue(x, now_ms, sent)) {
+        if (is_overdue(x, sent)) {
             x->err = PH_ERR_TIMEOUT;
             end(t, x, CURLE_OPERATION_TIMEDOUT, out);
             return true;

@@ -21,7 +21,7 @@ int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms
 void transfers_free(transfers *t);
 
 /* Start a request; everything in `r` is copied. Errors: PH_ERR_NOMEM. */
-int transfers_start(transfers *t, uint32_t id, const ph_request *r, uint64_t now_ms);
+int transfers_start(transfers *t, uint32_t id, const ph_request *r);
 
 /* A form (multipart/form-data) whose last field is a file. */
 typedef struct transfer_form {
@@ -39,7 +39,7 @@ typedef struct transfer_form {
  * Start a POST of a form; but for the file and the hash, everything in `f` is copied. What comes
  * twice does no harm, so libcurl may send it again on a new connection. Errors: PH_ERR_NOMEM.
  */
-int transfers_post(transfers *t, uint32_t id, const transfer_form *f, uint64_t now_ms);
+int transfers_post(transfers *t, uint32_t id, const transfer_form *f);
 
 /* No event of this id will be given. */
 void transfers_cancel(transfers *t, uint32_t id);
@@ -55,9 +55,10 @@ void transfers_wake(transfers *t);
 
 /*
  * The next event: RESPONSE, FAILED or UNREADABLE, which end a request, or SENT. Its texts are valid
- * until the next call. False when there is none now.
+ * until the next call. False when there is none now. While nobody calls transfers_turn, as in a
+ * process that was stopped, no request becomes late.
  */
-bool transfers_take(transfers *t, uint64_t now_ms, ph_event *out);
+bool transfers_take(transfers *t, ph_event *out);
 
 /* What libcurl said about the request that failed last, for a person; "" when it said nothing. */
 const char *transfers_reason(const transfers *t);

@@ -74,11 +74,26 @@ row("close-always", 4, "NETWORK", "--tries", "2")
 row("lost-part", 0)
 row("dead-connections", 0, retries=0)
 row("stall", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
-row("stall-once", 0, None, "--timeout", "1", retries=2)
+row("stall-once", 0, None, "--timeout", "1")
 row("no-answer", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
 row("early-403", 3, "ACCESS_DENIED")
 
+row("reset-in-head", 0, retries=2)
+row("creep", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
+row("creep@once", 0, None, "--timeout", "1")
+
 # Answers that are too much, too slow or of another shape.
+row("drip", 4, "TIMEOUT", "--tries", "2", "--timeout", "1")
+row("drip@once", 0, None, "--timeout", "1")
+row("drip-head@once", 0, None, "--timeout", "1")
+row("longer-than-said", 0, retries=0)
+row("nonsense", 0, retries=3)
+row("unlisted-encoding", 0, retries=1)
+for op in "Create", "UploadPart", "Complete", "PutObject":
+    # All of an answer that names the upload has 317 bytes: of what is cut off S3 alone knows.
+    for at in range(0, 450, 41):
+        lost = op == "Create" and at < 317
+        row(f"cut@{op}.{at}", 0, small=op == "PutObject", left=int(lost), warning=ORPHAN if lost else None)
 row("http-1.0", 0, retries=0)
 row("latin-1", 3, "ACCESS_DENIED", requestId="REQUEST-1")
 row("huge-body", 4, "NETWORK", "--tries", "2")
@@ -130,6 +145,41 @@ row("put-lost-answer", 0, None, "--no-overwrite", small=True, retries=1)
 row("access-denied", 3, "ACCESS_DENIED", operation="CreateMultipartUpload", tries=1, httpStatus=403,
     retryable=False)
 row("access-denied-part", 3, "ACCESS_DENIED", operation="UploadPart")
+# Each of S3's words, once. One that may pass is tried again, whatever was asked for.
+for status, code in ((500, "InternalError"), (502, "InternalError"), (504, "InternalError"), (599, "Other"),
+                     (503, "ServiceUnavailable"), (503, "SlowDown"), (429, "SlowDown"),
+                     (400, "RequestTimeout"), (400, "IncompleteBody"), (409, "OperationAborted")):
+    for op in "Create", "UploadPart", "Complete", "PutObject":
+        row(f"answer@{op}.1.{status}.{code}", 0, small=op == "PutObject", warning=op == "Create" and ORPHAN)
+for op, status, code, exit_code, ours in (
+        ("Create", 400, "TokenRefreshRequired", 3, "EXPIRED_TOKEN"),
+        ("Complete", 400, "ExpiredToken", 3, "EXPIRED_TOKEN"),
+        ("PutObject", 400, "InvalidToken", 3, "INVALID_TOKEN"),
+        ("Complete", 403, "InvalidAccessKeyId", 3, "INVALID_TOKEN"),
+        ("Complete", 403, "AccessDenied", 3, "ACCESS_DENIED"),
+        ("UploadPart", 403, "SignatureDoesNotMatch", 3, "BAD_SIGNATURE"),
+        ("UploadPart", 400, "XAmzContentSHA256Mismatch", 0, None),
+        ("PutObject", 400, "InvalidDigest", 0, None), ("Complete", 400, "BadDigest", 5, "BAD_DIGEST"),
+        ("Complete", 400, "InvalidPart", 0, None), ("Complete", 400, "InvalidPartOrder", 0, None),
+        ("PutObject", 400, "EntityTooLarge", 1, "TOO_LARGE"),
+        ("UploadPart", 400, "InvalidArgument", 1, "REFUSED"),
+        ("Complete", 400, "MalformedXML", 1, "REFUSED"),
+        ("PutObject", 411, "MissingContentLength", 1, "REFUSED"),
+        ("Create", 400, "MetadataTooLarge", 1, "REFUSED"),
+        ("Create", 400, "KeyTooLongError", 1, "REFUSED"),
+        ("Create", 404, "NoSuchBucket", 1, "NO_SUCH_BUCKET"),
+        ("Create", 301, "PermanentRedirect", 1, "REDIRECT"),
+        ("UploadPart", 307, "TemporaryRedirect", 1, "REDIRECT"),
+        ("Complete", 412, "PreconditionFailed", 1, "EXISTS"),
+        ("PutObject", 409, "ConditionalRequestConflict", 0, None),
+        ("Complete", 409, "ConditionalRequestConflict", 1, "CONFLICT"),
+        ("UploadPart", 417, "ExpectationFailed", 1, "REFUSED")):
+    row(f"answer@{op}.1.{status}.{code}", exit_code, ours, small=op == "PutObject")
+# A number says less; those of a proxy that is in trouble pass.
+for status, exit_code, ours in ((100, 0, None), (204, 0, None), (206, 0, None), (300, 1, "REFUSED"),
+                                (304, 1, "REFUSED"), (401, 3, "ACCESS_DENIED"), (404, 1, "NOT_FOUND"),
+                                (408, 0, None), (413, 1, "TOO_LARGE"), (431, 1, "REFUSED"), (503, 0, None)):
+    row(f"status@{status}", exit_code, ours, warning="ETag" if 200 < status < 300 else None)
 row("put-access-denied", 3, "ACCESS_DENIED", small=True, operation="PutObject")
 row("bad-signature", 3, "BAD_SIGNATURE")
 row("expired-token", 3, "EXPIRED_TOKEN", operation="UploadPart", s3Code="ExpiredToken")
@@ -228,6 +278,9 @@ def try_api(server, files):
     for name, options, exit_code, code in (
             ("401", (), 3, "SIGN_IN"), ("403", (), 3, "FORBIDDEN"), ("404", (), 3, "BAD_CREDENTIALS"),
             ("503", ("--tries", "2"), 4, "NO_CREDENTIALS"), ("html", (), 1, "BAD_JSON"),
+            ("307", (), 3, "BAD_CREDENTIALS"), ("nested", (), 1, "BAD_JSON"),
+            ("huge", ("--tries", "2"), 4, "NO_CREDENTIALS"),
+            ("silent", ("--tries", "2", "--timeout", "1"), 4, "NO_CREDENTIALS"),
             ("other-bucket", (), 3, "FORBIDDEN"), ("other-prefix", (), 3, "FORBIDDEN")):
         done, result, _ = ask(name, "faults/never", *options)
         check(f"API {name}", (done.returncode, result.get("code")), (exit_code, code))
@@ -294,6 +347,16 @@ def try_changing_file(server, folder):
         done = run("put", "--endpoint", server.url, "--abort", path, f"s3://bucket/faults/hold@{name}",
                    env=KEYS)
         check(f"file {name}: given up", (done.returncode, done.stdout), (0, b""))
+    # Whoever has it open has all of it.
+    path = os.path.join(folder, "unlinked")
+    with open(path, "wb") as file:
+        file.write(DATA)
+    running = start_held(server, "faults/hold@unlinked", path)
+    os.unlink(path)
+    server.go.set()
+    running.communicate(timeout=30)
+    check("file unlinked", (running.returncode, server.objects["faults/hold@unlinked"]["data"] == DATA),
+          (0, True))
     check("files: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
 
 
@@ -343,6 +406,38 @@ def try_outputs(server, files):
           (1, "FILE_UNREADABLE"))
 
 
+def try_no_files(server, folder):
+    """What has no size, or no end."""
+    pipe = os.path.join(folder, "pipe")
+    os.mkfifo(pipe)
+    for path in pipe, folder, "/dev/zero", "/dev/null", "/proc/cpuinfo":
+        done = run("put", "--endpoint", server.url, path, "s3://bucket/faults/fine@no-file", env=KEYS)
+        check(f"{path} is no file", (done.returncode, b"not a regular file" in done.stderr), (2, True))
+
+
+def try_nobody(path):
+    """No such host, and one that does not speak TLS."""
+    plain = faulty.start()
+    for url in "http://no-such-host.invalid", plain.url.replace("http:", "https:"):
+        done = run("put", "--endpoint", url, "--tries", "2", "--json", path, "s3://bucket/k", env=KEYS)
+        check(f"{url}", (done.returncode, json.loads(done.stdout).get("code")), (4, "NETWORK"))
+    plain.shutdown()
+
+
+def try_stopped(path):
+    """The process is frozen while the answer to Complete comes: it counts all the same, once."""
+    server = faulty.start()
+    running = start_held(server, "faults/hold-answer", path)
+    running.send_signal(signal.SIGSTOP)
+    server.go.set()
+    time.sleep(11)
+    running.send_signal(signal.SIGCONT)
+    out, err = running.communicate(timeout=30)
+    check("stopped: done", (running.returncode, err, json.loads(out).get("verified")), (0, b"", "object"))
+    check("stopped: Complete", server.log.count(("faults/hold-answer", "Complete", 0)), 1)
+    server.shutdown()
+
+
 def try_proxy(server, path):
     """What is on this machine is not reached through a proxy."""
     done = put(server, "faults/fine@proxy", path=path, env={"http_proxy": "http://127.0.0.1:1"})
@@ -364,7 +459,9 @@ def main():
             begun = time.monotonic()
             for done in [pool.submit(run_row, server, files, case) for case in ROWS]:
                 done.result()
-            apart = [threading.Thread(target=try_tls, args=(folder, files[True]))]
+            apart = [threading.Thread(target=try_tls, args=(folder, files[True])),
+                     threading.Thread(target=try_nobody, args=(files[True],)),
+                     threading.Thread(target=try_stopped, args=(files[False],))]
             for thread in apart:
                 thread.start()
             try_headers(server)
@@ -375,6 +472,7 @@ def main():
             try_progress(server, files[False])
             try_outputs(server, files)
             try_proxy(server, files[True])
+            try_no_files(server, folder)
             for thread in apart:
                 thread.join()
             print(f"{len(ROWS)} rows, {time.monotonic() - begun:.1f} s")

@@ -10,10 +10,13 @@ credentials API is played too, below /api/NAME.
 """
 
 import base64
+import contextlib
 import datetime
 import functools
+import gzip
 import hashlib
 import http.server
+import io
 import json
 import re
 import socket
@@ -365,6 +368,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(500, "<html>")
         if name == "html":
             return self.answer(200, "<html>")
+        if name == "huge":
+            return self.answer(200, b'{"credentials":"' + b"x" * BIG)
+        if name == "nested":
+            return self.answer(200, "[" * 100_000)
+        if name == "silent":
+            stall(self, None)
         if self.headers.get("authorization") != "Bearer a.b.c":
             return self.answer(401, "{}")
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -426,6 +435,15 @@ refuse_when("skewed-hopeless", "Create", None, 403, "RequestTimeTooSkewed",
             ServerTime="2099-01-01T00:00:00Z")
 refuse_when("put-503-once", "PutObject", 1, 503, "SlowDown")
 refuse_when("put-access-denied", "PutObject", None, 403, "AccessDenied")
+
+
+@fault("answer")
+def _(r):
+    """answer@OPERATION.TIMES.STATUS.CODE: any refusal; 0 times: always."""
+    op, times, status, code = r.key.partition("@")[2].split(".")
+    if r.op == op and (times == "0" or r.nth <= int(times)):
+        raise Refused(int(status), code, "as the key says")
+    return False
 
 
 @fault("retry-after")
@@ -518,6 +536,17 @@ def _(r):
     return False
 
 
+@fault("hold-answer")
+def _(r):
+    """It is done, and nobody learns of it before the test says go."""
+    if r.op != "Complete":
+        return False
+    text = r.complete()
+    r.server.held.set()
+    r.server.go.wait(30)
+    return r.answer(body=text)
+
+
 def stall(r, size):
     r.read_body(size)
     r.connection.settimeout(20)
@@ -527,6 +556,115 @@ def stall(r, size):
     except OSError:
         pass
     raise Gone
+
+
+@fault("cut")
+def _(r):
+    """cut@OPERATION.N: it is done, but the first answer ends behind N of its bytes, head and all."""
+    op, size = r.key.partition("@")[2].split(".")
+    if r.op != op or r.nth > 1:
+        return False
+    wfile, r.wfile = r.wfile, io.BytesIO()
+    getattr(r, "do_" + op)()
+    whole, r.wfile = r.wfile.getvalue(), wfile
+    r.wfile.write(whole[:int(size)])
+    r.wfile.flush()
+    if int(size) < len(whole):
+        r.hang_up()
+    return True
+
+
+@fault("reset-in-head")
+def _(r):
+    if r.op == "UploadPart" and r.nth == 1:
+        r.take_part()
+        r.wfile.write(b"HTTP/1.1 200 OK\r\nETag: \"0123")
+        r.wfile.flush()
+        time.sleep(0.1)
+        r.hang_up(reset=True)
+    return False
+
+
+@fault("creep")
+def _(r):
+    """It takes a body by the byte, and never stops."""
+    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+        return False
+    r.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with contextlib.suppress(OSError):
+        while r.rfile.read(1):
+            time.sleep(0.1)
+    raise Gone
+
+
+@fault("drip")
+def _(r):
+    """The answer's body comes by the byte, in chunks, and never ends."""
+    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+        return False
+    r.take_part()
+    r.send_response(200)
+    r.send_header("transfer-encoding", "chunked")
+    r.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            r.wfile.write(b"1\r\n \r\n")
+            r.wfile.flush()
+            time.sleep(0.1)
+    raise Gone
+
+
+@fault("drip-head")
+def _(r):
+    """The same of the answer's head."""
+    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+        return False
+    r.take_part()
+    r.wfile.write(b"HTTP/1.1 200 OK\r\nx-filler: ")
+    with contextlib.suppress(OSError):
+        while True:
+            r.wfile.write(b"x")
+            r.wfile.flush()
+            time.sleep(0.1)
+    raise Gone
+
+
+@fault("longer-than-said")
+def _(r):
+    """A body behind the answer's end, which looks like the next answer."""
+    if r.op != "UploadPart":
+        return False
+    etag, stated = r.take_part()
+    return r.answer(body=b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", content_length="0",
+                    ETag=etag, **stated)
+
+
+@fault("nonsense")
+def _(r):
+    """No HTTP at all, once."""
+    if r.nth > 1 or r.op not in ("UploadPart", "Complete"):
+        return False
+    r.drain()
+    r.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+    r.wfile.flush()
+    r.hang_up()
+
+
+@fault("unlisted-encoding")
+def _(r):
+    """Compressed, though nobody asked for it."""
+    if r.op != "Complete" or r.nth > 1:
+        return False
+    return r.answer(body=gzip.compress(r.complete().encode()), content_encoding="gzip")
+
+
+@fault("status")
+def _(r):
+    """status@N: no code and no body."""
+    if r.op == "UploadPart" and r.nth == 1:
+        r.drain()
+        return r.answer(int(r.key.partition("@")[2]))
+    return False
 
 
 @fault("huge-body")
