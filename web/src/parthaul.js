@@ -202,9 +202,9 @@ export class Upload extends EventTarget {
             const said = this.reason;
             this.reason = code && notice.paused ? { code, message, untilMs } : undefined;
             if (this.reason || said) this.#tell('state');
-            this.#setState(notice.state ?? this.state, !!notice.paused);
+            this.#goTo(notice.state ?? this.state, !!notice.paused);
         }
-        this.#setState(progress.state, progress.paused);
+        this.#goTo(progress.state, progress.paused);
         this.#tell('progress');
     }
 
@@ -216,6 +216,11 @@ export class Upload extends EventTarget {
         while (this.#samples.length > 2 && this.#samples[1].time < time - SPEED_WINDOW_MS) {
             this.#samples.shift();
         }
+    }
+
+    /** The end has a message of its own, with the receipt or the failure. @param {string} state @param {boolean} paused */
+    #goTo(state, paused) {
+        if (state !== 'done' && state !== 'failed') this.#setState(state, paused);
     }
 
     /** @param {string} state @param {boolean} paused */
