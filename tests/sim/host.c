@@ -333,6 +333,8 @@ static void arrive(world *w, exchange *x)
             s3_do(&w->s3, &x->rq, &ignored);
         if ((x->rq.op == S3_COMPLETE || x->rq.op == S3_PUT) && ignored.done)
             w->ambiguous = true;
+        if (x->rq.op == S3_CREATE && ignored.done)
+            s3_find(&w->s3, ignored.created)->pardoned = true;
         s3_answer_clear(&ignored);
         return;
     }

@@ -98,9 +98,22 @@ static void judge_rest(world *w, const live *l)
     }
 }
 
+/* What may be left behind in S3 is known when it was told. */
+static void judge_warning(world *w, ph_str message)
+{
+    w->told_of_orphan =
+        w->told_of_orphan ||
+        ph_str_starts(message, PH_STR("the answer to CreateMultipartUpload was lost"));
+    bool left = ph_str_starts(message, PH_STR("S3 may have kept parts of the upload"));
+    for (uint32_t i = 0; left && i < w->s3.upload_count; i++)
+        w->s3.uploads[i].pardoned = w->s3.uploads[i].pardoned || w->s3.uploads[i].delivered;
+}
+
 /* see world.h */
 void judge_notice(world *w, const ph_notice *n)
 {
+    if (n->kind == PH_NOTICE_WARNING)
+        judge_warning(w, ph_str_from(n->message));
     if (n->kind != PH_NOTICE_STATE)
         return;
     bool rests = n->paused && n->err && n->err != PH_ERR_SIGN_IN;
@@ -220,11 +233,9 @@ static void excuse_doubt(world *w)
 /* This one cannot be survived. Abort's failing ends the matter, another error stays the reason. */
 static void fatal(world *w, const live *l, int err)
 {
-    if (l->op == S3_ABORT || state_of(w) == PH_STATE_ABORTING) {
-        s3_upload *u = s3_find(&w->s3, l->x->rq.upload_id);
-        if (u)
-            u->pardoned = true;
-    } else if (l->op == S3_HEAD) {
+    if (l->op == S3_ABORT || state_of(w) == PH_STATE_ABORTING)
+        return; /* another error stays the reason; what is left behind has to be told */
+    if (l->op == S3_HEAD) {
         excuse_doubt(w);
         judge_excuse(w, err);
     } else {
@@ -303,10 +314,7 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
     }
     if (l->op == S3_PART || l->op == S3_PUT)
         part_succeeded(w, l, a);
-    if (l->op == S3_LIST && state_of(w) == PH_STATE_ABORTING) {
-        s3_upload *u = s3_find(&w->s3, l->x->rq.upload_id);
-        u->pardoned = ++w->lists >= ABORT_TRIES; /* it knows that there is something left */
-    } else if (l->op == S3_LIST)
+    if (l->op == S3_LIST && state_of(w) != PH_STATE_ABORTING)
         list_succeeded(w);
     if (l->op != S3_COMPLETE && l->op != S3_PUT && l->op != S3_HEAD)
         return;
@@ -434,7 +442,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         return;
     case PH_ERR_CONFLICT:
         count(w, l, err, a);
-        if (!put && !w->ambiguous)
+        if (!put && (!w->ambiguous || l->op != S3_COMPLETE))
             fatal(w, l, err);
         if (l->op == S3_COMPLETE && !w->fails[S3_COMPLETE])
             fatal(w, l, err);
@@ -525,8 +533,6 @@ void judge_denied(world *w, const live *l, int err)
         uint64_t patience = w->options.patience_ms;
         if (needed && patience && sim_host_ms(w) - w->alive_ms >= patience)
             judge_excuse(w, err);
-        for (uint32_t i = 0; w->denials >= ABORT_TRIES && i < w->s3.upload_count; i++)
-            w->s3.uploads[i].pardoned = true;
         return;
     }
     if (err == PH_ERR_SIGN_IN && w->begun && !w->options.unattended &&
@@ -535,8 +541,6 @@ void judge_denied(world *w, const live *l, int err)
             judge_give_up(w); /* it is paused until somebody signs in */
         return;
     }
-    for (uint32_t i = 0; i < w->s3.upload_count; i++) /* nobody can abort any more */
-        w->s3.uploads[i].pardoned = true;
     if (needed)
         judge_excuse(w, err);
 }
@@ -581,7 +585,7 @@ void judge_session(world *w)
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
     w->alive_ms = sim_host_ms(w);
     w->resting = w->lacks_condition = false;
-    w->in_a_row = w->lists = 0;
+    w->in_a_row = 0;
     w->lacks_checksum = kept_has(w, "MD5");
     w->refusals = w->late_refusals = w->refused_grant = 0;
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
@@ -606,8 +610,8 @@ void judge_kill(world *w)
 {
     for (uint32_t i = 0; i < w->s3.upload_count; i++) {
         s3_upload *u = &w->s3.uploads[i];
-        if (u->delivered && !kept_has(w, u->id))
-            u->pardoned = true; /* it was to be kept in the very next step */
+        if (!kept_has(w, u->id))
+            u->delivered = false; /* it was to be kept in the very next step */
     }
 }
 
@@ -659,8 +663,12 @@ static void judge_left(world *w)
 {
     for (uint32_t i = 0; i < w->s3.upload_count; i++) {
         const s3_upload *u = &w->s3.uploads[i];
-        if (!u->gone && u->delivered && !u->pardoned && !kept_has(w, u->id))
+        if (u->gone || u->pardoned || kept_has(w, u->id))
+            continue;
+        if (u->delivered)
             sim_bug(w, "leaves the upload %s behind", u->id);
+        else if (!w->told_of_orphan && !w->has_kept) /* whoever goes on from that will tell */
+            sim_bug(w, "leaves the upload %s behind, whose id was lost", u->id);
     }
 }
 

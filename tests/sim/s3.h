@@ -113,7 +113,7 @@ typedef struct s3_upload {
     bool completed;
     bool delivered; /* an engine got to know its id */
     bool aborted;
-    bool pardoned; /* it was tried to abort it, in vain */
+    bool pardoned; /* it was told that it may be left behind, or nobody can know */
 } s3_upload;
 
 typedef struct s3_object {

@@ -196,7 +196,8 @@ typedef struct world {
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
-    uint32_t rests, in_a_row, lists;
+    uint32_t rests, in_a_row;
+    bool told_of_orphan; /* that S3 may have an upload whose id nobody knows */
     bool lacks_condition, lacks_checksum;
     uint32_t given;  /* the newest credentials that the engine has */
     uint32_t skews;  /* reasons for a wrong clock: refusals that were made up, and turns of it */
