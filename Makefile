@@ -279,7 +279,7 @@ define tests
 $B/$1/test_%: tests/unit/test_%.c $B/$2/tests/test.o $B/$2/libparthaul.a
 	$$(call show,TEST)
 	$$Q mkdir -p $$(@D) && $3 $(strict) $(include) $4 \
-		-MMD -MP -MT $$@ -MF $$@.d $$(filter %.c %.o %.a,$$^) $(wrap) -o $$@
+		-MMD -MP -MT $$@ -MF $$@.d $$(filter tests/%.c %.o %.a,$$^) $(wrap) -o $$@
 
 # A fuzz target without a fuzzer: it reads the files that it is given.
 $B/$1/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $B/$2/libparthaul.a
