@@ -187,7 +187,7 @@ int ph_sts_assumed_user(ph_str body, ph_buf *arn, ph_buf *id)
         if (err != PH_OK)
             return err;
         if (t.kind == PH_XML_END)
-            return arn->err != PH_OK ? arn->err : id->err;
+            return PH_OK;
         if (t.kind != PH_XML_OPEN)
             continue;
         if ((t.depth == 2 && !ph_str_ends(t.name, PH_STR("Result"))) ||

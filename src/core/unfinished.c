@@ -120,7 +120,7 @@ int ph_unfinished_read(ph_str body, ph_unfinished_page *out)
     ph_buf_init(&out->text, body.len);
     ph_buf_reserve(&out->text, body.len);
     out->uploads = calloc(PH_UNFINISHED_MAX, sizeof *out->uploads);
-    int err = out->uploads && out->text.err == PH_OK ? read_page(body, out) : PH_ERR_NOMEM;
+    int err = out->text.err == PH_OK && out->uploads ? read_page(body, out) : PH_ERR_NOMEM;
     if (err != PH_OK)
         ph_unfinished_clear(out);
     return err;

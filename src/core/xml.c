@@ -265,7 +265,7 @@ int ph_xml_skip(ph_xml *x)
     ph_xml_token t;
     unsigned depth = x->depth;
     if (depth == 0)
-        return x->err != PH_OK ? x->err : fail(x);
+        return fail(x);
     do {
         int err = ph_xml_next(x, &t);
         if (err != PH_OK)

@@ -170,6 +170,12 @@ static void test_combine(void)
     CHECK_INT(ph_digest_combine(&crc, &other, 1, &out), PH_ERR_BAD_ALGORITHM);
     CHECK_INT(ph_digest_combine(&sha, &sha, 1, &out), PH_ERR_BAD_ALGORITHM);
     CHECK_INT(ph_digest_combine(&none, &none, 1, &out), PH_ERR_BAD_ALGORITHM);
+    for (int first = 0; first < 2; first++) {
+        ph_digest cut = crc;
+        cut.len--;
+        CHECK_INT(ph_digest_combine(first ? &cut : &crc, first ? &crc : &cut, 1, &out),
+                  PH_ERR_BAD_ALGORITHM);
+    }
     test_case("combine in place");
     ph_digest ab = digest_repeated(PH_ALG_CRC32, PH_STR("a"), 2);
     CHECK_INT(ph_digest_combine(&crc, &crc, 1, &crc), PH_OK);
@@ -227,6 +233,7 @@ static void test_table(void)
     CHECK(ph_alg_by_name(PH_STR("CRC64")) == PH_ALG_NONE);
     CHECK(ph_alg_by_name(PH_STR("SHA-256")) == PH_ALG_NONE);
     CHECK(ph_alg_by_name(absent) == PH_ALG_NONE);
+    CHECK(ph_alg_row(PH_ALG_COUNT)->alg == PH_ALG_NONE); /* a number that a host made up */
     CHECK_STR(ph_str_from(ph_checksum_type_name(PH_TYPE_NONE)), "NONE");
     CHECK_STR(ph_str_from(ph_checksum_type_name(PH_TYPE_FULL_OBJECT)), "FULL_OBJECT");
     CHECK_STR(ph_str_from(ph_checksum_type_name(PH_TYPE_COMPOSITE)), "COMPOSITE");

@@ -49,6 +49,8 @@ static void test_url(void)
         {"http://[::ffff:10.0.0.1]", false, "[::ffff:10.0.0.1]", "[::ffff:10.0.0.1]", "/", NULL},
         {"http://3f2a9c1d:9000", false, "3f2a9c1d:9000", "3f2a9c1d", "/", NULL}, /* a container */
         {"http://0x.example", false, "0x.example", "0x.example", "/", NULL},
+        {"http://a.0xg", false, "a.0xg", "a.0xg", "/", NULL},
+        {"http://a.0x1-2", false, "a.0x1-2", "a.0x1-2", "/", NULL},
         {"http://1.2.3.4.example", false, "1.2.3.4.example", "1.2.3.4.example", "/", NULL},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {

@@ -43,7 +43,7 @@ int main(void)
         CHECK(ph_err_text(unknown[i])[0] != '\0');
         CHECK(ph_err_retry(unknown[i]) == PH_RETRY_NEVER);
     }
-    CHECK(strcmp(ph_err_name(PH_OK), "OK") == 0);
+    CHECK(strcmp(ph_err_name(PH_OK), "OK") == 0 && strcmp(ph_err_text(PH_OK), "all is well") == 0);
     CHECK(ph_err_retry(PH_OK) == PH_RETRY_NEVER);
 
     test_case("classes the engine relies on");

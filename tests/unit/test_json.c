@@ -165,8 +165,10 @@ static void test_number_reader(void)
         test_case("number %s", text);
         CHECK(same && end == expected_end);
     }
-    test_case("more digits than a double tells apart");
     char *end;
+    test_case("where a number ends");
+    CHECK(ph_json_number("1.5.5", &end) == 1.5 && *end == '.');
+    test_case("more digits than a double tells apart");
     double many = ph_json_number("0.333333333333333333333333333333333333e10", &end);
     CHECK(fabs(many - 3333333333.3333335) < 1e-5 && *end == '\0');
 }
@@ -195,6 +197,8 @@ static void test_accepted(void)
         "\"\\udbff\\udfff\"",
         "\"\\ue000\\ud7ff\"",
         "[1,2]",
+        "[1e5]",
+        "{\"a\":-1.5E+2}",
         "{\"a\":1,\"A\":2,\"\":3}",
         "[{\"a\":1},{\"a\":2}]",
         "{\"a\":{\"a\":{\"a\":1}}}",

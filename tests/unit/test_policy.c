@@ -133,15 +133,35 @@ static void test_document(void)
     CHECK_STR(ph_str_from(form.signature), again);
     ph_policy_form_clear(&form);
 
-    test_case("what cannot be signed");
-    in.min_size = 1001;
-    CHECK_INT(ph_policy_sign(&in, NULL, &form), PH_ERR_BAD_ARG);
+    static const ph_creds no_id = {.secret_access_key = BYTES(SECRET)};
+    static const ph_creds no_secret = {.access_key_id = BYTES("AKIAEXAMPLE")};
+    for (int i = 0; i < 7; i++) {
+        test_case("what cannot be signed %d", i);
+        in = policy();
+        switch (i) {
+        case 0: in.bucket = (ph_str){NULL, 0}; break;
+        case 1: in.region = (ph_str){NULL, 0}; break;
+        case 2: in.creds = NULL; break;
+        case 3: in.creds = &no_id; break;
+        case 4: in.creds = &no_secret; break;
+        case 5: in.min_size = in.max_size + 1; break;
+        case 6: in.expires_ms = in.now_ms; break;
+        }
+        CHECK_INT(ph_policy_sign(&in, NULL, &form), PH_ERR_BAD_ARG);
+        CHECK(!form.policy.ptr && !form.signature[0]);
+    }
+
+    test_case("credentials without an end have no token to name");
+    static const ph_creds lasting = {BYTES("AKIAEXAMPLE"), BYTES(SECRET), {NULL, 0}, 0};
     in = policy();
-    in.expires_ms = NOW;
-    CHECK_INT(ph_policy_sign(&in, NULL, &form), PH_ERR_BAD_ARG);
-    in = policy();
-    in.bucket = (ph_str){NULL, 0};
-    CHECK_INT(ph_policy_sign(&in, NULL, &form), PH_ERR_BAD_ARG);
+    in.creds = &lasting;
+    in.condition_count = 0;
+    CHECK_INT(ph_policy_sign(&in, NULL, &form), PH_OK);
+    CHECK_INT(ph_dec_base64(form.policy, text, sizeof text, &len), PH_OK);
+    CHECK(ph_str_ends((ph_str){text, len}, PH_STR("{\"x-amz-date\":\"20151229T000000Z\"}]}")));
+    ph_policy_form_clear(&form);
+
+    test_case("too long a token");
     static char huge[20000];
     memset(huge, 'x', sizeof huge);
     ph_creds large = creds;

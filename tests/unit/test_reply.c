@@ -651,6 +651,7 @@ static void test_etags(void)
         {BYTES("  "), NULL},
         {BYTES("\"a b\""), NULL},
         {BYTES("\"a\x01\""), NULL},
+        {BYTES("\"a\x7f\""), NULL},
         {BYTES("\"a\0\""), NULL},
         {BYTES("\"\xc3\xbc\""), NULL},
         {{long_etag, 258}, "long"},

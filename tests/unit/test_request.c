@@ -263,6 +263,11 @@ static void test_bare(void)
     check_request("CompleteMultipartUpload, bare", &call,
                   "POST " LOCAL "?uploadId=U\ncontent-type: application/xml\nif-none-match: *\n"
                   "x-amz-mp-object-size: 0\n" SIGNED(XML_SHA));
+    call.type = PH_TYPE_FULL_OBJECT;
+    check_request("CompleteMultipartUpload, of the whole object nothing is known", &call,
+                  "POST " LOCAL "?uploadId=U\ncontent-type: application/xml\nif-none-match: *\n"
+                  "x-amz-checksum-type: FULL_OBJECT\nx-amz-mp-object-size: 0\n" SIGNED(XML_SHA));
+    call.type = PH_TYPE_NONE;
     call.text = (ph_str){NULL, 0};
     call.op = PH_OP_ABORT;
     check_request("AbortMultipartUpload, bare", &call,
@@ -413,6 +418,8 @@ static void test_object_values(void)
         {BYTES("a\n"), PH_ERR_BAD_HEADER},
         {BYTES("a\0"), PH_ERR_BAD_HEADER},
         {BYTES("a/b"), PH_ERR_BAD_HEADER},
+        {BYTES("a[b"), PH_ERR_BAD_HEADER},
+        {BYTES("a{b"), PH_ERR_BAD_HEADER},
         {BYTES("\xc3\xbc"), PH_ERR_BAD_HEADER},
     };
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -531,6 +538,30 @@ static void test_refused(void)
     CHECK(!b.url.ptr && b.header_count == 0 && !b.text.ptr);
 }
 
+/* An object that nobody checked. Host, date, token and the payload's hash are signed, too. */
+static void test_many_headers(void)
+{
+    ph_header many[PH_REQUEST_HEADERS + 1];
+    char names[PH_REQUEST_HEADERS + 1][2];
+    for (size_t i = 0; i < COUNT(many); i++) {
+        names[i][0] = (char)('a' + i / 10);
+        names[i][1] = (char)('0' + i % 10);
+        many[i] = (ph_header){{names[i], 2}, PH_STR("v")};
+    }
+    ph_object o = {.metadata = many, .overwrite = true};
+    ph_call call = full_call(PH_OP_CREATE, &o);
+    call.type = PH_TYPE_NONE;
+    for (size_t n = PH_REQUEST_HEADERS - 4; n <= PH_REQUEST_HEADERS + 1; n++) {
+        bool fits = n == PH_REQUEST_HEADERS - 4;
+        test_case("%zu headers of metadata", n);
+        ph_built b;
+        o.metadata_count = n;
+        CHECK_INT(ph_request_build(&call, NULL, &b), fits ? PH_OK : PH_ERR_TOO_LONG);
+        CHECK_U64(b.header_count, fits ? PH_REQUEST_HEADERS : 0);
+        ph_built_clear(&b);
+    }
+}
+
 /* The signing key is kept from one request to the next. */
 static void test_key_cache(void)
 {
@@ -580,6 +611,7 @@ int main(void)
     test_object_sizes();
     test_largest();
     test_refused();
+    test_many_headers();
     test_key_cache();
     test_failing_allocations();
     return test_end();

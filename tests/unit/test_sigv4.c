@@ -911,6 +911,9 @@ static void test_limits(void)
     in.region.len = 63;
     in.service.len = 32;
     CHECK_INT(ph_sigv4_sign(&in, NULL, &r), PH_ERR_TOO_LONG);
+    ph_sigv4_key key;
+    CHECK(ph_sigv4_key_find(PH_STR("2015122"), PH_STR("r"), PH_STR("s3"), PH_STR("x"), NULL,
+                            &key) != PH_OK);
 
     test_case("a path of many bytes");
     in = sample();

@@ -74,18 +74,23 @@ static int read_of(ph_str text)
 }
 
 /* Put the right checksum behind a text that was written by hand: all but its last member. */
-static ph_str sealed(const char *body, char text[MAX_TEXT])
+static ph_str sealed_in(const char *body, char *text, size_t size)
 {
     ph_hash h;
     ph_digest d;
     ph_hash_init(&h, PH_ALG_CRC64NVME);
     ph_hash_update(&h, body, strlen(body));
     ph_hash_digest(&h, &d);
-    int n = snprintf(text, MAX_TEXT, "%s,\"check\":\"", body);
+    int n = snprintf(text, size, "%s,\"check\":\"", body);
     for (size_t i = 0; i < d.len; i++)
-        n += snprintf(text + n, MAX_TEXT - (size_t)n, "%02x", d.bytes[i]);
-    n += snprintf(text + n, MAX_TEXT - (size_t)n, "\"}");
+        n += snprintf(text + n, size - (size_t)n, "%02x", d.bytes[i]);
+    n += snprintf(text + n, size - (size_t)n, "\"}");
     return (ph_str){text, (size_t)n};
+}
+
+static ph_str sealed(const char *body, char text[MAX_TEXT])
+{
+    return sealed_in(body, text, MAX_TEXT);
 }
 
 static void same(ph_str got, ph_str want)
@@ -227,6 +232,11 @@ static void test_sense(void)
         {"another order", HEAD REST ",\"addressing\":\"auto\"", PH_ERR_SNAPSHOT_DAMAGED},
         {"a choice that is none", HEAD "\"addressing\":\"host\"," REST, PH_ERR_SNAPSHOT_DAMAGED},
         {"a number as a text", HEAD "\"addressing\":1," REST, PH_ERR_SNAPSHOT_DAMAGED},
+        {"a property that is unknown",
+         HEAD PLACE "\"partSize\":5242880,\"checksum\":\"CRC64NVME\",\"checksumType\":"
+                    "\"FULL_OBJECT\",\"payload\":\"auto\",\"object\":{\"x\":\"1\"},"
+                    "\"metadata\":[]",
+         PH_ERR_SNAPSHOT_DAMAGED},
         {"a name that is none", HEAD PLACE REST ",\"uploadId\":\"\"", PH_ERR_SNAPSHOT_DAMAGED},
     };
     char text[MAX_TEXT];
@@ -260,6 +270,38 @@ static void test_options(void)
     }
 }
 
+static void test_metadata(void)
+{
+    char text[MAX_TEXT], names[PH_SNAPSHOT_METADATA + 1];
+    ph_header many[PH_SNAPSHOT_METADATA + 1];
+    ph_snapshot s;
+    for (size_t i = 0; i < COUNT(many); i++) {
+        names[i] = (char)('A' + i);
+        many[i] = (ph_header){{&names[i], 1}, {NULL, 0}};
+    }
+    ph_upload_options o = plain_options();
+    o.object.metadata = many;
+    test_case("as much as there may be, and values that are absent");
+    o.object.metadata_count = PH_SNAPSHOT_METADATA;
+    CHECK_INT(ph_snapshot_read(written(&o, PH_STR("U"), text), &s), PH_OK);
+    CHECK_U64(s.options.object.metadata_count, PH_SNAPSHOT_METADATA);
+    CHECK_STR(s.options.object.metadata[0].value, "");
+    ph_snapshot_clear(&s);
+    test_case("one more");
+    o.object.metadata_count++;
+    CHECK_INT(read_of(written(&o, PH_STR("U"), text)), PH_ERR_SNAPSHOT_DAMAGED);
+}
+
+static void test_too_long(void)
+{
+    static char body[PH_SNAPSHOT_MAX], text[PH_SNAPSHOT_MAX + MAX_TEXT];
+    test_case("longer than any");
+    memset(body, ' ', sizeof body - 1);
+    ph_str long_text = sealed_in(body, text, sizeof text);
+    CHECK(long_text.len > PH_SNAPSHOT_MAX);
+    CHECK_INT(read_of(long_text), PH_ERR_SNAPSHOT_DAMAGED);
+}
+
 static void test_memory(void)
 {
     char text[MAX_TEXT];
@@ -291,6 +333,8 @@ int main(void)
     test_damage();
     test_sense();
     test_options();
+    test_metadata();
+    test_too_long();
     test_memory();
     return test_end();
 }

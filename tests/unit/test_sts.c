@@ -58,6 +58,8 @@ static void test_body(void)
         {"name with a slash", PH_STR(ROLE), PH_STR("a/b"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
         {"name with a NUL", PH_STR(ROLE), PH_STR("a\0b"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
         {"role too short", PH_STR("arn:x"), PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"role too long", {policy, 2049}, PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
+        {"role with a DEL", PH_STR(ROLE "\x7f"), PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
         {"role with a space", PH_STR(ROLE " "), PH_STR("al"), {NULL, 0}, 900, PH_ERR_BAD_ARG},
         {"too brief", PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 899, PH_ERR_BAD_ARG},
         {"longest", PH_STR(ROLE), PH_STR("al"), {NULL, 0}, 43200, PH_OK},
@@ -95,7 +97,10 @@ static void test_proofs(void)
         {none, device, PH_STR("01234"), PH_ERR_BAD_ARG},
         {none, device, PH_STR("0123456"), PH_ERR_BAD_ARG},
         {none, device, PH_STR("01234x"), PH_ERR_BAD_ARG},
+        {none, device, PH_STR("01234-"), PH_ERR_BAD_ARG},
         {none, PH_STR("short"), PH_STR("012345"), PH_ERR_BAD_ARG},
+        {none, {id, 256}, PH_STR("012345"), PH_OK},
+        {none, {id, 257}, PH_STR("012345"), PH_ERR_BAD_ARG},
         {none, PH_STR("a device of mine"), PH_STR("012345"), PH_ERR_BAD_ARG},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -143,6 +148,13 @@ static void test_answer(void)
     CHECK_STR(c.secret_access_key, "a/b+c=");
     CHECK_STR(c.session_token, "Fw==&");
     CHECK_U64(c.expires_ms, UINT64_C(1563233313359));
+    ph_creds_clear(&c);
+
+    test_case("answer with members of a later version");
+    CHECK_INT(ph_sts_assume_role_answer(
+                  PH_STR(ANSWER(CREDENTIALS("<Scope>x<b/></Scope>" ID, SECRET, TOKEN, END))), &c),
+              PH_OK);
+    CHECK_STR(c.access_key_id, "ASIAX");
     ph_creds_clear(&c);
 
     const struct {
@@ -256,14 +268,30 @@ static void test_error(void)
     CHECK_STR(ph_str_from(e.code), "");
     CHECK_STR(ph_str_from(e.message), "");
 
-    test_case("error: cut between characters");
-    char text[600] = "<Error><Message>x";
-    for (int i = 0; i < 200; i++)
-        strcat(text, "\xC3\xA9");
-    strcat(text, "</Message></Error>");
-    ph_sts_error_read(ph_str_from(text), &e);
-    CHECK_U64(strlen(e.message), 255); /* x and 127 characters of two bytes */
-    CHECK(ph_str_is_utf8(ph_str_from(e.message)));
+    test_case("error: the first of each is meant, and a DEL is no text");
+    ph_sts_error_read(PH_STR("<Error><Code>A</Code><Code>B</Code><Message>m\x7f</Message>"
+                             "<Message>n</Message></Error>"),
+                      &e);
+    CHECK_STR(ph_str_from(e.code), "A");
+    CHECK_STR(ph_str_from(e.message), "m ");
+
+    test_case("error: broken off");
+    ph_sts_error_read(PH_STR("<Error><Code>A</Code><Message><b/></Message></Error>"), &e);
+    CHECK_STR(ph_str_from(e.code), "A");
+    CHECK_STR(ph_str_from(e.message), "");
+
+    static const char *const begins[] = {"", "x"};
+    for (size_t k = 0; k < COUNT(begins); k++) {
+        test_case("error: cut between characters, behind \"%s\"", begins[k]);
+        char text[600] = "<Error><Message>";
+        strcat(text, begins[k]);
+        for (int i = 0; i < 200; i++)
+            strcat(text, "\xC3\xA9");
+        strcat(text, "</Message></Error>");
+        ph_sts_error_read(ph_str_from(text), &e);
+        CHECK_U64(strlen(e.message), 254 + k); /* 127 characters of two bytes */
+        CHECK(ph_str_is_utf8(ph_str_from(e.message)));
+    }
 }
 
 /* ---- Policy ---------------------------------------------------------------------------------- */
@@ -403,6 +431,8 @@ static void test_names(void)
         {{long_name, 65}, NULL, NULL},
         /* Somebody who calls himself as another one's hashed name would be called. */
         {PH_STR("x-0123456789abcdef0123456789abcdef"), NULL, "x-0123456789abcdef0123456789abcdef"},
+        {PH_STR("x-0123456789abcdef0123456789abcdeg"), "x-0123456789abcdef0123456789abcdeg",
+         "x-0123456789abcdef0123456789abcdeg"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         test_case("name %zu", i);
@@ -477,7 +507,8 @@ static void test_assumed_user(void)
 {
     static const char answer[] =
         "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId>"
-        "</Credentials><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/demo/John</Arn>"
+        "</Credentials><AssumedRoleUser><Later><Arn>no</Arn></Later>"
+        "<Arn>arn:aws:sts::1:assumed-role/demo/John</Arn>"
         "<AssumedRoleId>ARO:John</AssumedRoleId></AssumedRoleUser></AssumeRoleResult>"
         "<ResponseMetadata><AssumedRoleUser><Arn>no</Arn></AssumedRoleUser></ResponseMetadata>"
         "</AssumeRoleResponse>";
@@ -492,6 +523,18 @@ static void test_assumed_user(void)
     CHECK_INT(ph_sts_assumed_user(PH_STR("<a><b><c/></b></a>"), &arn, &id), PH_OK);
     CHECK_U64(arn.len, 0);
     CHECK_INT(ph_sts_assumed_user(PH_STR("<a><b>"), &arn, &id), PH_ERR_BAD_XML);
+    for (unsigned n = 0;; n++) {
+        test_case("who the role's session is, allocation %u fails", n);
+        ph_buf_clear(&arn);
+        ph_buf_clear(&id);
+        ph_buf_init(&arn, 2048);
+        ph_buf_init(&id, 256);
+        test_alloc_fail_after(n);
+        int err = ph_sts_assumed_user(ph_str_from(answer), &arn, &id);
+        if (!test_alloc_end())
+            break;
+        CHECK_INT(err, PH_ERR_NOMEM);
+    }
     ph_buf_clear(&arn);
     ph_buf_clear(&id);
 }
@@ -506,6 +549,8 @@ static void test_key_policy(void)
               PH_OK);
     CHECK(ph_str_ends(ph_buf_view(&b),
                       PH_STR("\"Resource\":\"arn:aws:s3:::uploads/upload/a/\\u00fc.pdf\"}]}")));
+    test_case("a key that ends in $ is no variable");
+    CHECK_INT(ph_sts_key_policy(PH_STR(ROLE), PH_STR("uploads"), PH_STR("a$"), &b), PH_OK);
     static const char *const refused[] = {"a/*", "a/?", "a/${aws:username}", "a/../b", "", "a/\n"};
     for (size_t i = 0; i < COUNT(refused); i++) {
         test_case("refused key %s", refused[i]);

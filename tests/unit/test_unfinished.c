@@ -69,6 +69,12 @@ static void test_pages(void)
     CHECK_STR(p.upload_id_marker, "i");
     ph_unfinished_clear(&p);
 
+    test_case("text between elements is nobody's");
+    CHECK_INT(read_page(PAGE("<Upload>x<Key>k</Key>y<UploadId>i</UploadId></Upload>"), &p), PH_OK);
+    CHECK_STR(p.uploads[0].key, "k");
+    CHECK_STR(p.uploads[0].upload_id, "i");
+    ph_unfinished_clear(&p);
+
     test_case("white space belongs to a key");
     CHECK_INT(read_page(PAGE(UPLOAD(" a\n<![CDATA[ <b> ]]>", " i ", "")), &p), PH_OK);
     CHECK_STR(p.uploads[0].key, " a\n <b> ");

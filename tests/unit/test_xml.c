@@ -84,6 +84,8 @@ static void test_tokens(void)
         {BYTES("<a><![CDATA[]]></a>"), "+a[]-a."},
         {BYTES("<a>&lt;&#65;&x;</a>"), "+a'&lt;&#65;&x;'-a."},
         {BYTES("<a b=\"1\" c='2'/>"), "+a-a."},
+        {BYTES("<a />"), "+a-a."},
+        {BYTES("<a><b />x<b c=\"1\"\n/></a>"), "+a+b-b'x'+b-b-a."},
         {BYTES("<a b = \"1\"\n\tc\n=\n'2' ></a >"), "+a-a."},
         {BYTES("<a b=\"'>/>\" c='\"'/>"), "+a-a."},
         {BYTES("<a xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\" xmlns:x='u' x:y=''/>"),
@@ -92,6 +94,7 @@ static void test_tokens(void)
         {BYTES("<_a.b-c1/>"), "+_a.b-c1-_a.b-c1."},
         {BYTES("<\xc3\xbc>\xe2\x82\xac</\xc3\xbc>"), "+\xc3\xbc'\xe2\x82\xac'-\xc3\xbc."},
         {BYTES("<a>]]&gt; ] ]] &gt;></a>"), "+a']]&gt; ] ]] &gt;>'-a."},
+        {BYTES("<a>\xef\xbf\xbd</a>"), "+a'\xef\xbf\xbd'-a."}, /* next to what is no character */
         {BYTES("<a>\x7f\t\r\n</a>"), "+a'\x7f\t\r\n'-a."},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
