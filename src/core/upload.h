@@ -34,7 +34,7 @@ typedef struct ph_slot {
     ph_digest digest; /* of the upload's algorithm; kept over retries */
     ph_digest sha256; /* for the signature, where payloads are signed */
     bool hashed;
-    uint32_t bad_digests; /* how often S3 got other bytes */
+    uint32_t bad_digests; /* how often S3 got other bytes, or has others than were read here */
     uint64_t sent;
     uint64_t begun_ms; /* SENDING: of `attempt` */
     ph_attempt second; /* SENDING: the same once more, when all others are done and it is late */

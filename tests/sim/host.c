@@ -550,11 +550,14 @@ static void hashed(world *w, const happening *h)
         sim_say(w, "# a bit flips in memory: part %u gets a wrong digest", l->part);
         l->bytes.flipped = 1;
         part_record *p = &w->parts[l->part ? l->part : 1];
-        p->hash_flipped = true;
-        if (p->restarts || w->session > 1) { /* it was read again, and now it is another one */
+        p->flips++;
+        ph_progress now;
+        ph_upload_progress(w->upload, &now);
+        bool verifying = now.state == PH_STATE_VERIFYING;
+        if (p->restarts || (verifying && p->flips > 1)) /* it was read again, in vain */
             judge_excuse(w, PH_ERR_FILE_CHANGED);
-            judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD); /* an object that is there seems another's */
-        }
+        if (verifying && w->gone) /* an object that is there seems another's */
+            judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD);
         w->may_differ = true;
     }
     for (size_t i = 0; i < 2; i++)

@@ -432,7 +432,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
             w->parts[l->part].fails++;
             w->parts[l->part].must_read = w->options.alg != PH_ALG_NONE || l->x->rq.sha256.len;
         }
-        if (w->parts[l->part].hash_flipped)
+        if (w->parts[l->part].flips)
             judge_excuse(w, PH_ERR_FILE_CHANGED);
         return;
     case PH_ERR_REDIRECT:
@@ -556,25 +556,15 @@ void judge_list(world *w, const s3_request *r)
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
         const s3_part *p = &u->parts[n];
         sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
-        if (p->there && left && left-- && (sums || q->md5_etags))
-            w->parts[n].seen = sim_same(&w->file, &p->bytes, &now);
+        if (!p->there || !left || !left-- || !(sums || q->md5_etags))
+            continue;
+        w->parts[n].seen = sim_same(&w->file, &p->bytes, &now);
+        if (!w->parts[n].seen && w->session > 1) /* from another file, or corrupted on its way */
+            judge_excuse(w, PH_ERR_FILE_CHANGED);
     }
 }
 
 /* ---- Sessions ----------------------------------------------------------------------------------- */
-
-/* Was the file another one when what S3 has of it was sent? */
-static bool changed_since(const world *w)
-{
-    for (uint32_t i = 0; i < w->s3.upload_count; i++)
-        for (uint32_t n = 1; n < w->s3.uploads[i].room; n++) {
-            const s3_part *p = &w->s3.uploads[i].parts[n];
-            sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
-            if (p->there && !sim_same(&w->file, &p->bytes, &now))
-                return true;
-        }
-    return false;
-}
 
 /* see world.h */
 void judge_session(world *w)
@@ -599,7 +589,7 @@ void judge_session(world *w)
     const s3_quirks *q = &w->s3.quirks;
     bool sums = q->list_checksums && q->checks <= S3_SILENT && ph_alg_row(w->options.alg)->element;
     /* ETags that look like MD5s and are none cannot be told from those of another file. */
-    if (changed_since(w) || (!sums && !q->md5_etags))
+    if (!sums && !q->md5_etags)
         judge_excuse(w, PH_ERR_FILE_CHANGED);
     if (w->s3.object.there && (!w->has_kept || !s3_holds_file(&w->s3, w->began_version)))
         excuse_doubt(w);

@@ -130,9 +130,9 @@ typedef struct grant {
 
 /* What the judge knows of a part. */
 typedef struct part_record {
-    uint16_t fails, restarts;
-    uint32_t rests; /* when it failed last */
-    bool stored, vouched, etag_vouched, hash_flipped;
+    uint16_t fails, restarts, flips; /* in memory */
+    uint32_t rests;                  /* when it failed last */
+    bool stored, vouched, etag_vouched;
     bool twice;             /* it was sent a second time beside the first */
     bool must_read;         /* again, since S3 got other bytes */
     uint64_t not_before_ms; /* it may be sent again */
