@@ -628,6 +628,12 @@ static void send_rest(ph_upload *u)
     parts_done(u);
 }
 
+/* A host may be wrong: is this the digest that was asked for? */
+static bool is_digest(const ph_digest *d, ph_alg alg)
+{
+    return d->alg == alg && d->len == ph_alg_row(alg)->len;
+}
+
 /* VERIFYING: a part was read again. Is it what S3 has, or, for an upload that is gone, might have? */
 static int part_read(ph_upload *u, ph_slot *slot, const ph_event *e)
 {
@@ -635,7 +641,7 @@ static int part_read(ph_upload *u, ph_slot *slot, const ph_event *e)
     uint32_t n = slot->part_number;
     ph_alg by = ph_upload_proof(u, n, algs);
     for (int i = 0; i < 2; i++)
-        if (e->digest[i].alg != algs[i] || e->digest[i].len != ph_alg_row(algs[i])->len)
+        if (!is_digest(&e->digest[i], algs[i]))
             return PH_ERR_BAD_ARG;
     const ph_digest *proof = &e->digest[by == algs[0] ? 0 : 1];
     if (ph_upload_is_gone(u)) {
@@ -671,8 +677,7 @@ static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
         return part_read(u, slot, e);
     const ph_digest *d = &e->digest[0], *body = &e->digest[1];
     bool signs = ph_upload_signs_payload(u) && u->options.alg != PH_ALG_SHA256;
-    if (d->alg != u->options.alg || d->len != ph_alg_row(u->options.alg)->len ||
-        (signs && (body->alg != PH_ALG_SHA256 || body->len != ph_alg_row(PH_ALG_SHA256)->len)))
+    if (!is_digest(d, u->options.alg) || (signs && !is_digest(body, PH_ALG_SHA256)))
         return PH_ERR_BAD_ARG;
     if ((slot->digest.len && !ph_digest_equal(d, &slot->digest)) ||
         (slot->sha256.len && !ph_digest_equal(body, &slot->sha256))) {
@@ -1247,7 +1252,7 @@ static int take_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     } else if (control && lost) {
         return control_unanswered(u, now_ms, e->err);
     } else if (u->file_hash.id == e->id && e->kind == PH_EVENT_HASHED) {
-        if (e->digest[0].alg != u->options.alg || !e->digest[0].len)
+        if (!is_digest(&e->digest[0], u->options.alg))
             return PH_ERR_BAD_ARG;
         u->file_digest = e->digest[0];
         u->file_hash.id = 0;

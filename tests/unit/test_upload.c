@@ -228,6 +228,22 @@ static ph_digest digest_of(ph_alg alg, uint32_t part_number)
     return d;
 }
 
+/* A digest of another algorithm, or not whole, is refused wherever one is awaited, and changes nothing. */
+static void answer_wrong(const ph_event *right)
+{
+    for (int i = 0; i < 4; i++) {
+        ph_event e = *right;
+        ph_digest *d = &e.digest[i / 2];
+        if (d->alg == PH_ALG_NONE)
+            continue;
+        if (i % 2)
+            d->len--;
+        else
+            d->alg = d->alg == PH_ALG_SHA1 ? PH_ALG_MD5 : PH_ALG_SHA1;
+        CHECK_INT(ph_upload_report(h.upload, h.now_ms, &e), PH_ERR_BAD_ARG);
+    }
+}
+
 static void answer(const job *j)
 {
     ph_event e = {.id = j->id};
@@ -238,6 +254,7 @@ static void answer(const job *j)
         e.kind = PH_EVENT_HASHED;
         e.digest[0] = digest_of(j->alg[0], of);
         e.digest[1] = digest_of(j->alg[1], of);
+        answer_wrong(&e);
         report(&e);
     } else {
         e.kind = PH_EVENT_GRANTED;
