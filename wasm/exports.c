@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The border: the engine's actions, events and options as JSON. See README.md beside this file for
- * the texts and the memory rules. It decides nothing. The only file with state of its own (the
- * staging buffer and the last text), since an instance of the module is one world.
+ * The border: the engine's actions and events as a few numbers and texts, its options as JSON. See
+ * README.md beside this file for them and for the memory rules. It decides nothing. The only file
+ * with state of its own (the staging buffer and what was said last), since an instance of the module
+ * is one world.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include "core/request.h"
 #include "core/str.h"
 
-#define STAGE_SIZE (512u << 10)
+#define STAGE_SIZE (512u << 10) /* as much is in the processor's cache */
+#define TEXT_MAX (1u << 20)
 #define FEED_MAX 16u /* digests that are fed at once */
 #define OUT_MAX (16u << 20)
 #define MAX_HEADERS 64
@@ -35,41 +37,26 @@ typedef struct job {
     bool unsaid;
 } job;
 
-static _Alignas(64) unsigned char stage[STAGE_SIZE];
+static _Alignas(64) unsigned char stage[TEXT_MAX];
 static digests *fed[FEED_MAX];
 static ph_buf out_text;
+
+/* What ph_step says in numbers: first KIND and ID, then those of the kind in the order of README.md. */
+enum { KIND, ID, FIRST, MORE = 10, MORE_LEN, SAID };
+static double said[SAID];
 
 static const char *const states[] = {"new",        "creating", "sending",  "listing", "verifying",
                                      "completing", "checking", "aborting", "done",    "failed"};
 static const char *const part_states[] = {"todo", "hashing", "ready", "sending", "backoff", "sent"};
 static const char *const notice_kinds[] = {"state", "part", "retry", "warning"};
+static const char *const action_kinds[] = {"request", "cancel", "hash", "credentials", "notice",
+                                           "save",    "forget", "wait", "done",        "failed"};
+static const char *const event_kinds[] = {"response", "failed", "sent",  "hashed", "unreadable",
+                                          "granted",  "denied", "pause", "resume", "abort",
+                                          "offline",  "online", "woke"};
 static const char *const whys[] = {"first", "expiring", "refused"};
 
 /* ---- Memory ----------------------------------------------------------------------------------- */
-
-/* A text carries its length before it, so that it can be wiped when it is released. */
-typedef union prefix {
-    size_t len;
-    max_align_t align;
-} prefix;
-
-void *ph_alloc(size_t len)
-{
-    prefix *p = len < OUT_MAX ? malloc(sizeof *p + len) : NULL;
-    if (!p)
-        return NULL;
-    p->len = len;
-    return p + 1;
-}
-
-void ph_release(void *text)
-{
-    if (!text)
-        return;
-    prefix *p = (prefix *)text - 1;
-    ph_wipe(text, p->len);
-    free(p);
-}
 
 void *ph_stage(void)
 {
@@ -78,7 +65,17 @@ void *ph_stage(void)
 
 size_t ph_stage_size(void)
 {
+    return STAGE_SIZE;
+}
+
+size_t ph_text_max(void)
+{
     return sizeof stage;
+}
+
+double *ph_said(void)
+{
+    return said;
 }
 
 digests **ph_fed(void)
@@ -146,6 +143,9 @@ int ph_tables(void)
     add_errors(b);
     add_names(b, "states", states, sizeof states / sizeof states[0]);
     add_names(b, "partStates", part_states, sizeof part_states / sizeof part_states[0]);
+    add_names(b, "actions", action_kinds, sizeof action_kinds / sizeof action_kinds[0]);
+    add_names(b, "events", event_kinds, sizeof event_kinds / sizeof event_kinds[0]);
+    add_names(b, "notices", notice_kinds, sizeof notice_kinds / sizeof notice_kinds[0]);
     ph_json_open_array(b, "algorithms");
     for (int alg = 1; alg < PH_ALG_COUNT; alg++) {
         ph_json_open(b, NULL);
@@ -269,10 +269,19 @@ static int open_upload(const ph_json *doc, uint64_t now_ms, ph_upload **out)
     return err == PH_OK ? ph_upload_new(&o, now_ms, out) : err;
 }
 
-intptr_t ph_open(const char *text, size_t len, double now_ms)
+/* The first bytes of the staging buffer. A text may hold secrets: whoever has read it, wipes it. */
+static ph_str staged(size_t len)
+{
+    return (ph_str){(const char *)stage, len};
+}
+
+intptr_t ph_open(size_t len, double now_ms)
 {
     ph_json *doc;
-    int err = ph_json_parse((ph_str){text, len}, &doc);
+    if (len > sizeof stage)
+        return PH_ERR_TOO_LONG;
+    int err = ph_json_parse(staged(len), &doc);
+    ph_wipe(stage, len);
     if (err != PH_OK)
         return err;
     job *j = calloc(1, sizeof *j);
@@ -293,48 +302,38 @@ void ph_close(job *j)
 
 /* ---- Actions ------------------------------------------------------------------------------------ */
 
-static void add_request(ph_buf *b, const ph_request *r)
+/* Another text behind those that are there, with a NUL between; none of them has one. */
+static void add_field(ph_buf *b, ph_str text)
 {
-    ph_json_open(b, "request");
-    ph_json_add_cstr(b, "method", ph_method_name(r->method));
-    ph_json_add_cstr(b, "operation", r->operation);
-    ph_json_add_text(b, "url", r->url);
-    ph_json_open_array(b, "headers");
-    for (size_t i = 0; i < r->header_count; i++) {
-        ph_json_open_array(b, NULL);
-        ph_json_add_text(b, NULL, r->headers[i].name);
-        ph_json_add_text(b, NULL, r->headers[i].value.ptr ? r->headers[i].value : PH_STR(""));
-        ph_json_close_array(b);
-    }
-    ph_json_close_array(b);
-    if (r->from_file) {
-        ph_json_open(b, "file");
-        ph_json_add_u64(b, "offset", r->offset);
-        ph_json_add_u64(b, "length", r->length);
-        ph_json_close(b);
-    } else {
-        ph_json_add_text(b, "text", r->text);
-    }
-    if (r->part_number)
-        ph_json_add_u64(b, "partNumber", r->part_number);
-    ph_json_add_u64(b, "stallMs", r->stall_ms);
-    ph_json_add_u64(b, "answerMs", r->answer_ms);
-    ph_json_add_u64(b, "limitMs", r->limit_ms);
-    ph_json_close(b);
+    if (b->len)
+        ph_buf_char(b, '\0');
+    ph_buf_str(b, text);
 }
 
-static void add_hash(ph_buf *b, const ph_hash_job *h)
+static void add_request(ph_buf *b, const ph_request *r)
 {
-    ph_json_open(b, "hash");
-    ph_json_add_u64(b, "offset", h->offset);
-    ph_json_add_u64(b, "length", h->length);
-    if (h->part_number)
-        ph_json_add_u64(b, "partNumber", h->part_number);
-    ph_json_open_array(b, "algorithms");
-    ph_json_add_int(b, NULL, h->alg[0]);
-    ph_json_add_int(b, NULL, h->alg[1]);
-    ph_json_close_array(b);
-    ph_json_close(b);
+    const double numbers[] = {r->from_file,        (double)r->offset, (double)r->length,
+                              r->part_number,      r->stall_ms,       r->answer_ms,
+                              (double)r->limit_ms, r->text.ptr != 0};
+    memcpy(said + FIRST, numbers, sizeof numbers);
+    if (!r->from_file) {
+        said[MORE] = (double)(uintptr_t)r->text.ptr;
+        said[MORE_LEN] = (double)r->text.len;
+    }
+    add_field(b, ph_str_from(ph_method_name(r->method)));
+    add_field(b, ph_str_from(r->operation));
+    add_field(b, r->url);
+    for (size_t i = 0; i < r->header_count; i++) {
+        add_field(b, r->headers[i].name);
+        add_field(b, r->headers[i].value);
+    }
+}
+
+static void add_hash(const ph_hash_job *h)
+{
+    const double numbers[] = {(double)h->offset, (double)h->length, h->part_number, h->alg[0],
+                              h->alg[1]};
+    memcpy(said + FIRST, numbers, sizeof numbers);
 }
 
 static void add_digest_text(ph_buf *b, const char *name, const ph_digest *d)
@@ -350,7 +349,6 @@ static void add_digest_text(ph_buf *b, const char *name, const ph_digest *d)
 
 static void add_ask(ph_buf *b, const ph_ask *a)
 {
-    ph_json_open(b, "ask");
     ph_json_add_cstr(b, "why", whys[a->why]);
     ph_json_add_text(b, "name", a->name);
     ph_json_add_text(b, "contentType", a->content_type);
@@ -362,58 +360,42 @@ static void add_ask(ph_buf *b, const ph_ask *a)
         ph_json_close(b);
     }
     ph_json_add_text(b, "key", a->key);
-    ph_json_close(b);
 }
 
 static void add_notice(ph_buf *b, const ph_notice *n)
 {
-    ph_json_open(b, "notice");
-    ph_json_add_cstr(b, "kind", notice_kinds[n->kind]);
-    ph_json_add_cstr(b, "state", states[n->state]);
-    ph_json_add_bool(b, "paused", n->paused);
-    if (n->part_number)
-        ph_json_add_u64(b, "partNumber", n->part_number);
-    if (n->kind == PH_NOTICE_PART)
-        ph_json_add_cstr(b, "partState", part_states[n->part_state]);
-    if (n->err)
-        ph_json_add_cstr(b, "code", ph_err_name(n->err));
-    if (n->until_ms)
-        ph_json_add_u64(b, "untilMs", n->until_ms);
-    ph_json_add_cstr(b, "message", n->message);
-    ph_json_close(b);
+    const double numbers[] = {n->kind,       n->state, n->paused,          n->part_number,
+                              n->part_state, n->err,   (double)n->until_ms};
+    memcpy(said + FIRST, numbers, sizeof numbers);
+    ph_buf_str(b, ph_str_from(n->message));
 }
 
 static void add_action(ph_buf *b, const ph_action *a)
 {
-    static const char *const kinds[] = {"request", "cancel", "hash", "credentials", "notice",
-                                        "save",    "forget", "wait", "done",        "failed"};
-    ph_json_open(b, NULL);
-    ph_json_add_cstr(b, "kind", kinds[a->kind]);
-    if (a->id)
-        ph_json_add_u64(b, "id", a->id);
+    memset(said, 0, sizeof said);
+    said[KIND] = a->kind;
+    said[ID] = a->id;
     switch (a->kind) {
-    case PH_ACTION_REQUEST: add_request(b, &a->u.request); break;
-    case PH_ACTION_HASH: add_hash(b, &a->u.hash); break;
-    case PH_ACTION_CREDENTIALS: add_ask(b, &a->u.ask); break;
-    case PH_ACTION_NOTICE: add_notice(b, &a->u.notice); break;
-    case PH_ACTION_SAVE: ph_json_add_text(b, "snapshot", a->u.snapshot); break;
+    case PH_ACTION_REQUEST: add_request(b, &a->u.request); return;
+    case PH_ACTION_HASH: add_hash(&a->u.hash); return;
+    case PH_ACTION_NOTICE: add_notice(b, &a->u.notice); return;
+    case PH_ACTION_SAVE: ph_buf_str(b, a->u.snapshot); return;
     case PH_ACTION_WAIT:
-        if (a->u.until_ms != UINT64_MAX)
-            ph_json_add_u64(b, "untilMs", a->u.until_ms);
-        break;
-    case PH_ACTION_DONE:
-        ph_json_open(b, "receipt");
-        ph_json_add_receipt(b, &a->u.receipt);
-        ph_json_close(b);
-        break;
-    case PH_ACTION_FAILED:
-        ph_json_open(b, "failure");
-        ph_json_add_failure(b, &a->u.failure);
-        ph_json_close(b);
-        break;
+        said[FIRST] = a->u.until_ms != UINT64_MAX ? (double)a->u.until_ms : -1;
+        return;
     case PH_ACTION_CANCEL:
-    case PH_ACTION_FORGET: break;
+    case PH_ACTION_FORGET: return;
+    case PH_ACTION_CREDENTIALS:
+    case PH_ACTION_DONE:
+    case PH_ACTION_FAILED: break;
     }
+    ph_json_open(b, NULL);
+    if (a->kind == PH_ACTION_CREDENTIALS)
+        add_ask(b, &a->u.ask);
+    else if (a->kind == PH_ACTION_DONE)
+        ph_json_add_receipt(b, &a->u.receipt);
+    else
+        ph_json_add_failure(b, &a->u.failure);
     ph_json_close(b);
 }
 
@@ -450,87 +432,77 @@ int ph_progress_of(const job *j)
 
 /* ---- Events ------------------------------------------------------------------------------------- */
 
-static int error_by_name(ph_str name)
+/* The headers of an answer: `count` names and values, alternating. */
+static size_t read_headers(ph_str *text, unsigned count, ph_header headers[MAX_HEADERS])
 {
-    static const struct {
-        const char *name;
-        int number;
-    } errors[] = {
-#define X(name, number, sentence, retry) {#name, number},
-#include "core/errors.def"
-#undef X
-    };
-    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
-        if (ph_str_equal(name, ph_str_from(errors[i].name)))
-            return errors[i].number;
-    return PH_OK;
-}
-
-static size_t read_headers(const ph_json *list, ph_header headers[MAX_HEADERS])
-{
-    size_t count = 0;
-    for (const ph_json *h = ph_json_first(list); h && count < MAX_HEADERS; h = ph_json_next(h)) {
-        const ph_json *name = ph_json_first(h);
-        const ph_json *value = name ? ph_json_next(name) : NULL;
-        if (ph_json_text(name).ptr && ph_json_text(value).ptr)
-            headers[count++] = (ph_header){ph_json_text(name), ph_json_text(value)};
+    size_t n = 0;
+    for (unsigned i = 0; i + 1 < count; i += 2) {
+        ph_str name = ph_str_cut(text, '\0'), value = ph_str_cut(text, '\0');
+        if (n < MAX_HEADERS)
+            headers[n++] = (ph_header){name, value};
     }
-    return count;
+    return n;
 }
 
-static int read_digests(const ph_json *list, ph_event *e)
+/* "ALGORITHM:base64", as ph_hash_close writes it; or nothing */
+static int read_digest(ph_str text, ph_digest *out)
 {
-    size_t i = 0;
-    for (const ph_json *d = ph_json_first(list); d && i < 2; d = ph_json_next(d), i++) {
-        ph_str text = ph_json_text(d);
-        if (!text.len)
-            continue;
-        /* "ALGORITHM:base64", as ph_hash_close writes it */
-        ph_str name = ph_str_cut(&text, ':');
-        int err = ph_digest_parse(ph_alg_by_name(name), text, &e->digest[i]);
-        if (err != PH_OK)
-            return err;
-    }
-    return PH_OK;
+    ph_str name = ph_str_cut(&text, ':');
+    return name.len ? ph_digest_parse(ph_alg_by_name(name), text, out) : PH_OK;
 }
 
-static int report(ph_upload *u, uint64_t now_ms, const ph_json *doc)
+static int report(ph_upload *u, uint64_t now_ms, ph_event *e, double value, ph_str text,
+                  unsigned count)
 {
-    static const char *const kinds[] = {"response", "failed", "sent",  "hashed", "unreadable",
-                                        "granted",  "denied", "pause", "resume", "abort",
-                                        "offline",  "online", "woke"};
     ph_header headers[MAX_HEADERS];
-    int kind = choice(ph_json_member_text(doc, "kind"), kinds, PH_EVENT_WOKE + 1, -1);
-    if (kind < 0)
-        return PH_ERR_BAD_ARG;
-    ph_event e = {.kind = (ph_event_kind)kind,
-                  .id = (uint32_t)number(doc, "id"),
-                  .err = error_by_name(ph_json_member_text(doc, "code")),
-                  .status = (int)number(doc, "status"),
-                  .headers = headers,
-                  .header_count = read_headers(ph_json_member(doc, "headers"), headers),
-                  .bytes = number(doc, "bytes")};
-    bool needs_err =
-        e.kind == PH_EVENT_FAILED || e.kind == PH_EVENT_UNREADABLE || e.kind == PH_EVENT_DENIED;
-    if (needs_err && e.err == PH_OK)
-        return PH_ERR_BAD_ARG;
-    e.body = ph_json_member_text(doc, e.kind == PH_EVENT_GRANTED  ? "document"
-                                      : e.kind == PH_EVENT_DENIED ? "message"
-                                                                  : "body");
-    int err = read_digests(ph_json_member(doc, "digests"), &e);
-    return err == PH_OK ? ph_upload_report(u, now_ms, &e) : err;
+    switch (e->kind) {
+    case PH_EVENT_RESPONSE:
+        e->status = (int)value;
+        e->header_count = read_headers(&text, count, headers);
+        e->headers = headers;
+        break;
+    case PH_EVENT_SENT: e->bytes = (uint64_t)value; break;
+    case PH_EVENT_HASHED:
+        for (unsigned i = 0; i < count && i < 2; i++) {
+            int err = read_digest(ph_str_cut(&text, '\0'), &e->digest[i]);
+            if (err != PH_OK)
+                return err;
+        }
+        break;
+    case PH_EVENT_FAILED:
+    case PH_EVENT_UNREADABLE:
+    case PH_EVENT_DENIED:
+        e->err = (int)value;
+        if (e->err >= 0)
+            return PH_ERR_BAD_ARG;
+        break;
+    case PH_EVENT_GRANTED:
+    case PH_EVENT_PAUSE:
+    case PH_EVENT_RESUME:
+    case PH_EVENT_ABORT:
+    case PH_EVENT_OFFLINE:
+    case PH_EVENT_ONLINE:
+    case PH_EVENT_WOKE: break;
+    }
+    if (ph_str_find(text, '\0') < text.len)
+        return PH_ERR_BAD_ENCODING;
+    e->body = text.len ? text : (ph_str){NULL, 0};
+    return ph_upload_report(u, now_ms, e);
 }
 
-int ph_report(job *j, double now_ms, const char *text, size_t len)
+/* see README.md */
+int ph_report(job *j, double now_ms, int kind, uint32_t id, double value, unsigned count,
+              size_t len)
 {
-    ph_json *doc;
-    if (j->unsaid) /* an event could take away what the action points to */
-        return PH_ERR_NOMEM;
-    int err = ph_json_parse((ph_str){text, len}, &doc);
-    if (err != PH_OK)
-        return err;
-    err = report(j->upload, (uint64_t)now_ms, doc);
-    ph_json_free(doc);
+    if (kind < 0 || kind > PH_EVENT_WOKE)
+        return PH_ERR_BAD_ARG;
+    if (len > sizeof stage)
+        return PH_ERR_TOO_LONG;
+    ph_event e = {.kind = (ph_event_kind)kind, .id = id};
+    /* An event could take away what an action that is still to be said points to. */
+    int err = j->unsaid ? PH_ERR_NOMEM
+                        : report(j->upload, (uint64_t)now_ms, &e, value, staged(len), count);
+    ph_wipe(stage, len);
     return err;
 }
 
@@ -569,23 +541,17 @@ int ph_hash_feed(size_t count, size_t len)
 int ph_hash_close(digests *d)
 {
     ph_buf *b = begin_out();
-    ph_json_open_array(b, NULL);
     for (int i = 0; i < 2; i++) {
         ph_digest digest;
-        ph_buf text;
         ph_hash_digest(&d->hash[i], &digest);
-        ph_buf_init(&text, 96);
+        if (i > 0)
+            ph_buf_char(b, '\0');
         if (digest.len) {
-            ph_buf_cstr(&text, ph_alg_name(digest.alg));
-            ph_buf_char(&text, ':');
-            ph_digest_base64(&text, &digest);
+            ph_buf_cstr(b, ph_alg_name(digest.alg));
+            ph_buf_char(b, ':');
+            ph_digest_base64(b, &digest);
         }
-        ph_json_add_text(b, NULL, text.len ? ph_buf_view(&text) : PH_STR(""));
-        if (text.err)
-            b->err = text.err;
-        ph_buf_clear(&text);
     }
-    ph_json_close_array(b);
     free(d);
     return end_out();
 }

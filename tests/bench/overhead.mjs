@@ -2,8 +2,8 @@
 // What the engine itself costs: signing, planning, the ledger, XML and JSON, in WebAssembly, with a
 // world that answers at once. Runs in Node:  node tests/bench/overhead.mjs
 //
-// Every byte that crosses the border is counted as it would be in the worker: step() and report() write
-// and parse the same JSON. Files are read and hashed by nobody.
+// Whatever crosses the border is counted as it would be in the worker: step() and report() are the same.
+// Files are read and hashed by nobody.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /**
- * backend.mjs - the engine behind the JSON of wasm/README.md, twice: the module in Node, and the
+ * backend.mjs - the engine behind the border of wasm/README.md, twice: the module in Node, and the
  * native program of host.c under the sanitizers. Both have the methods of web/src/engine.js, as
  * promises.
  */
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { loadEngine } from '../../web/src/engine.js';
+import { loadEngine, readAction, writeEvent } from '../../web/src/engine.js';
 
 /** The module, as a page has it. */
 export async function openWasm(path) {
@@ -59,15 +59,23 @@ export async function openNative(path) {
         if (answer.error) throw Object.assign(new Error(answer.error), { code: answer.error });
         return answer;
     };
+    const tables = await call('tables');
     return {
         name: 'native',
-        tables: await call('tables'),
+        tables,
         open: async (options, now) => (await call('open', now, JSON.stringify(options))).upload,
         close: (upload) => call('close', upload),
-        step: (upload, now, maySend) => call('step', upload, now, maySend ? 1 : 0),
-        report: (upload, now, event) => call('report', upload, now, JSON.stringify(event)),
+        step: async (upload, now, maySend) => {
+            const { said, text, more } = await call('step', upload, now, maySend ? 1 : 0);
+            return readAction(tables, said, text, more);
+        },
+        report: (upload, now, event) => {
+            const { kind, id, value, count, text } = writeEvent(tables, event);
+            return call('report', upload, now, kind, id, value, count, `x${Buffer.from(text).toString('hex')}`);
+        },
         progress: (upload) => call('progress', upload),
-        digest: (first, second, byte, count) => call('digest', first, second, byte, count),
+        digest: async (first, second, byte, count) =>
+            (await call('digest', first, second, byte, count)).digests.split('\0'),
         end: async () => {
             host.stdin.end();
             const why = await ended;

@@ -3,10 +3,11 @@
  * host - the exports of wasm/exports.c as a native program, so that transcripts run under the
  * sanitizers. A line on stdin is a call, a line of JSON on stdout is what it returned:
  *
- *     tables | open NOW JSON | close UPLOAD | step UPLOAD NOW MAY_SEND | report UPLOAD NOW JSON
- *     progress UPLOAD | digest ALG ALG BYTE COUNT
+ *     tables | open NOW JSON | close UPLOAD | step UPLOAD NOW MAY_SEND | progress UPLOAD
+ *     report UPLOAD NOW KIND ID VALUE COUNT TEXT | digest ALG ALG BYTE COUNT
  *
- * `open` answers {"upload":1}; a call that failed answers {"error":"CODE"}.
+ * TEXT is in hex behind an x. `open` answers {"upload":1}, `step` {"said":[...],"text","more"}, `digest`
+ * {"digests"}; a call that failed answers {"error":"CODE"}.
  */
 #define _POSIX_C_SOURCE 200809L /* getline */
 
@@ -14,23 +15,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parthaul.h"
+#include "core/enc.h"
+#include "core/json_out.h"
 
 #define MAX_UPLOADS 8
+#define SAID 12
 
 typedef struct job job;
 
 /* What exports.c exports; the browser's side knows it from exports.txt. */
-void *ph_alloc(size_t len);
-void ph_release(void *text);
 void *ph_stage(void);
 size_t ph_stage_size(void);
+size_t ph_text_max(void);
 const char *ph_out(void);
+double *ph_said(void);
 int ph_tables(void);
-intptr_t ph_open(const char *text, size_t len, double now_ms);
+intptr_t ph_open(size_t len, double now_ms);
 void ph_close(job *j);
 int ph_step(job *j, double now_ms, int may_send);
-int ph_report(job *j, double now_ms, const char *text, size_t len);
+int ph_report(job *j, double now_ms, int kind, uint32_t id, double value, unsigned count,
+              size_t len);
 int ph_progress_of(const job *j);
 intptr_t ph_hash_open(int first, int second);
 void **ph_fed(void);
@@ -53,26 +57,26 @@ static void say_out(int len)
         printf("%.*s\n", len, ph_out());
 }
 
-/* The rest of a line, as the page would lend it; "" where memory is short. */
-static char *lend(const char *text, size_t *len)
+/* A text that may have NULs in it. */
+static void say_text(const char *name, const char *text, int len)
 {
-    *len = strlen(text);
-    char *copy = ph_alloc(*len);
-    if (!copy)
-        abort();
-    memcpy(copy, text, *len);
-    return copy;
+    ph_buf b;
+    ph_buf_init(&b, 1u << 25);
+    ph_json_open(&b, NULL);
+    ph_json_add_text(&b, name, (ph_str){text, (size_t)len});
+    printf("%.*s", (int)b.len - 1, b.ptr + 1); /* without the bracket */
+    ph_buf_clear(&b);
 }
 
 static void open_upload(double now, const char *json)
 {
     int at = 1;
-    size_t len;
+    size_t len = strlen(json);
     while (at < MAX_UPLOADS && uploads[at])
         at++;
-    char *text = lend(json, &len);
-    intptr_t result = uploads[at] ? PH_ERR_BAD_ARG : ph_open(text, len, now);
-    ph_release(text);
+    if (len <= ph_text_max())
+        memcpy(ph_stage(), json, len);
+    intptr_t result = uploads[at] ? PH_ERR_BAD_ARG : ph_open(len, now);
     /* A native address may look negative as little as a handle of the module may. */
     if (result < 0) {
         say_error((int)result);
@@ -82,12 +86,32 @@ static void open_upload(double now, const char *json)
     printf("{\"upload\":%d}\n", at);
 }
 
-static void report(job *u, double now, const char *json)
+static void step(job *u, double now, int may_send)
+{
+    int len = ph_step(u, now, may_send);
+    if (len < 0) {
+        say_error(len);
+        return;
+    }
+    const double *said = ph_said();
+    printf("{\"said\":[");
+    for (int i = 0; i < SAID; i++)
+        printf(i ? ",%.17g" : "%.17g", said[i]);
+    printf("],");
+    say_text("text", len ? ph_out() : "", len);
+    printf(",");
+    int more = (int)said[SAID - 1];
+    say_text("more", more ? (const char *)(uintptr_t)said[SAID - 2] : "", more); // NOLINT
+    printf("}\n");
+}
+
+static void report(job *u, double now, int kind, unsigned id, double value, unsigned count,
+                   const char *hex)
 {
     size_t len;
-    char *text = lend(json, &len);
-    int err = ph_report(u, now, text, len);
-    ph_release(text);
+    int err = ph_dec_hex(ph_str_from(hex), ph_stage(), ph_text_max(), &len);
+    if (err == PH_OK)
+        err = ph_report(u, now, kind, id, value, count, len);
     if (err < 0)
         say_error(err);
     else
@@ -108,7 +132,10 @@ static void digest(int first, int second, int byte, unsigned long count)
         ph_hash_feed(1, n);
         count -= n;
     }
-    say_out(ph_hash_close((void *)handle)); // NOLINT
+    int len = ph_hash_close((void *)handle); // NOLINT
+    printf("{");
+    say_text("digests", ph_out(), len);
+    printf("}\n");
 }
 
 /* False where the line is no call. */
@@ -116,7 +143,8 @@ static bool call(const char *line)
 {
     char name[16];
     int at, first, second, byte, rest = 0;
-    double now;
+    double now, value;
+    unsigned id, fields;
     unsigned long count;
     if (sscanf(line, "%15s", name) != 1)
         return false;
@@ -135,9 +163,11 @@ static bool call(const char *line)
     if (sscanf(line, "%*s %d", &at) != 1 || at < 1 || at > MAX_UPLOADS || !uploads[at])
         return false;
     if (sscanf(line, "step %*d %lf %d", &now, &first) == 2) {
-        say_out(ph_step(uploads[at], now, first));
-    } else if (sscanf(line, "report %*d %lf %n", &now, &rest) == 1 && rest) {
-        report(uploads[at], now, line + rest);
+        step(uploads[at], now, first);
+    } else if (sscanf(line, "report %*d %lf %d %u %lf %u x%n", &now, &first, &id, &value, &fields,
+                      &rest) == 5 &&
+               rest) {
+        report(uploads[at], now, first, id, value, fields, line + rest);
     } else if (strcmp(name, "progress") == 0) {
         say_out(ph_progress_of(uploads[at]));
     } else if (strcmp(name, "close") == 0) {

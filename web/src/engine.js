@@ -3,7 +3,7 @@
  * engine.js - loads parthaul.wasm and gives its exports as plain calls with plain objects.
  *
  * One call here is one export there; nothing is decided here. wasm/README.md states the memory
- * rules and the texts that cross. Runs in a worker, on a page and in Node.
+ * rules, and which numbers and texts cross. Runs in a worker, on a page and in Node.
  */
 
 /** @import {Action, EngineEvent, EngineProgress, Tables} from './types.d.ts' */
@@ -83,6 +83,76 @@ export async function loadEngine(source) {
     return new Engine(exports);
 }
 
+/**
+ * An action, from the numbers and the text that ph_step leaves, and the text of a request.
+ * @param {Tables} tables @param {ArrayLike<number>} said @param {string} text @param {string} more
+ * @returns {Action}
+ */
+export function readAction(tables, said, text, more) {
+    const kind = tables.actions[said[0]];
+    const id = said[1];
+    switch (kind) {
+        case 'request': {
+            const fields = text.split('\0');
+            /** @type {[string, string][]} */
+            const headers = [];
+            for (let i = 3; i < fields.length; i += 2) headers.push([fields[i], fields[i + 1]]);
+            const [method, operation, url] = fields;
+            /** @type {import('./types.d.ts').Request} */
+            const request = { method, operation, url, headers, stallMs: said[6], answerMs: said[7], limitMs: said[8] };
+            if (said[2]) request.file = { offset: said[3], length: said[4] };
+            else if (said[9]) request.text = more;
+            if (said[5]) request.partNumber = said[5];
+            return { kind, id, request };
+        }
+        case 'hash': {
+            /** @type {import('./types.d.ts').HashJob} */
+            const hash = { offset: said[2], length: said[3], algorithms: [said[5], said[6]] };
+            if (said[4]) hash.partNumber = said[4];
+            return { kind, id, hash };
+        }
+        case 'notice': {
+            /** @type {import('./types.d.ts').Notice} */
+            const notice = { kind: tables.notices[said[2]], state: tables.states[said[3]], paused: said[4] > 0 };
+            if (said[5]) notice.partNumber = said[5];
+            if (notice.kind === 'part') notice.partState = tables.partStates[said[6]];
+            if (said[7]) notice.code = tables.errors.find(({ number }) => number === said[7])?.name;
+            if (said[8]) notice.untilMs = said[8];
+            if (text) notice.message = text;
+            return { kind, notice };
+        }
+        case 'wait':
+            return said[2] < 0 ? { kind } : { kind, untilMs: said[2] };
+        case 'save':
+            return { kind, snapshot: text };
+        case 'credentials':
+            return { kind, id, ask: JSON.parse(text) };
+        case 'done':
+            return { kind, receipt: JSON.parse(text) };
+        case 'failed':
+            return { kind, failure: JSON.parse(text) };
+        default: // cancel, forget
+            return /** @type {Action} */ (id ? { kind, id } : { kind });
+    }
+}
+
+/**
+ * An event, as ph_report takes it: numbers, and a text of `count` fields and whatever length behind.
+ * @param {Tables} tables @param {any} event an EngineEvent
+ */
+export function writeEvent(tables, event) {
+    const { kind, id = 0, status, bytes, code, headers, digests } = event;
+    const fields = headers?.flat() ?? digests ?? [];
+    const body = event.body ?? event.document ?? event.message ?? '';
+    return {
+        kind: tables.events.indexOf(kind),
+        id,
+        value: status ?? bytes ?? tables.errors.find(({ name }) => name === code)?.number ?? 0,
+        count: fields.length,
+        text: fields.length ? `${fields.join('\0')}\0${body}` : body,
+    };
+}
+
 /** Rows of the staging buffer, as wasm/README.md has it. */
 const MAX_ROWS = 16;
 
@@ -95,7 +165,12 @@ export class Engine {
     #wasm;
     #stage;
     #stageSize;
+    #textMax;
     #fed;
+    /** Views of memory: all, where texts go in, and what an action says. */
+    #memory = new Uint8Array();
+    #in = new Uint8Array();
+    #said = new Float64Array();
     /** @type {Map<number, {name: string, text: string}>} */
     #errors = new Map();
     /** @type {Tables} */
@@ -106,8 +181,9 @@ export class Engine {
         this.#wasm = exports;
         this.#stage = this.#wasm.ph_stage() >>> 0;
         this.#stageSize = this.#wasm.ph_stage_size();
+        this.#textMax = this.#wasm.ph_text_max();
         this.#fed = this.#wasm.ph_fed() >>> 0;
-        this.tables = this.#take(this.#wasm.ph_tables());
+        this.tables = JSON.parse(this.#text(this.#wasm.ph_tables()));
         for (const error of this.tables.errors) this.#errors.set(error.number, error);
     }
 
@@ -118,7 +194,7 @@ export class Engine {
      * @returns {number} its handle
      */
     open(options, now) {
-        return this.#give(options, (ptr, len) => this.#wasm.ph_open(ptr, len, now));
+        return this.#check(this.#wasm.ph_open(this.#give(JSON.stringify(options)), now));
     }
 
     /** @param {number} upload */
@@ -131,7 +207,9 @@ export class Engine {
      * @returns {Action}
      */
     step(upload, now, maySend) {
-        return this.#take(this.#wasm.ph_step(upload, now, maySend ? 1 : 0));
+        const text = this.#text(this.#wasm.ph_step(upload, now, maySend ? 1 : 0));
+        const said = this.#said;
+        return readAction(this.tables, said, text, this.#decode(said[10], said[11]));
     }
 
     /**
@@ -142,7 +220,10 @@ export class Engine {
     report(upload, now, event) {
         /** @param {EngineEvent} told */
         const tell = (told) =>
-            this.#give(told, (ptr, len) => this.#wasm.ph_report(upload, now, ptr, len));
+        {
+            const { kind, id, value, count, text } = writeEvent(this.tables, told);
+            this.#check(this.#wasm.ph_report(upload, now, kind, id, value, count, this.#give(text)));
+        };
         try {
             tell(event);
         } catch (error) {
@@ -153,7 +234,7 @@ export class Engine {
 
     /** @param {number} upload @returns {EngineProgress} */
     progress(upload) {
-        return this.#take(this.#wasm.ph_progress_of(upload));
+        return JSON.parse(this.#text(this.#wasm.ph_progress_of(upload)));
     }
 
     /**
@@ -183,7 +264,8 @@ export class Engine {
             if (!rows.length) return;
             const room = Math.floor(this.#stageSize / rows.length / 64) * 64;
             const length = Math.min(room, ...rows.map(({ bytes }) => bytes.length - at));
-            const memory = this.#bytes();
+            this.#renew();
+            const memory = this.#memory;
             const list = new Uint32Array(memory.buffer, this.#fed, rows.length);
             rows.forEach(({ hash, bytes }, i) => {
                 list[i] = hash;
@@ -208,12 +290,16 @@ export class Engine {
 
     /** @param {number} hash @returns {string[]} the digests in base64 */
     hashClose(hash) {
-        return this.#take(this.#wasm.ph_hash_close(hash));
+        return this.#text(this.#wasm.ph_hash_close(hash)).split('\0');
     }
 
-    /** Memory as it is now: a call may have moved it. */
-    #bytes() {
-        return new Uint8Array(this.#wasm.memory.buffer);
+    /** See memory as it is now: a call may have moved it. */
+    #renew() {
+        const { buffer } = this.#wasm.memory;
+        if (buffer === this.#memory.buffer) return;
+        this.#memory = new Uint8Array(buffer);
+        this.#in = new Uint8Array(buffer, this.#stage, this.#textMax);
+        this.#said = new Float64Array(buffer, this.#wasm.ph_said() >>> 0, 12);
     }
 
     /** @param {number} result */
@@ -223,27 +309,25 @@ export class Engine {
         throw new EngineError(error?.name ?? String(result), error?.text ?? `error ${result}`);
     }
 
-    /** Read the text that a call left. @param {number} length */
-    #take(length) {
+    /** The text that a call left. @param {number} length */
+    #text(length) {
         this.#check(length);
-        const at = this.#wasm.ph_out() >>> 0;
-        return JSON.parse(decoder.decode(this.#bytes().subarray(at, at + length)));
+        this.#renew();
+        return this.#decode(this.#wasm.ph_out() >>> 0, length);
     }
 
-    /**
-     * Lend a text to a call. The engine wipes its copy when it is released.
-     * @param {object} value @param {(ptr: number, len: number) => number} call
-     */
-    #give(value, call) {
-        const text = encoder.encode(JSON.stringify(value));
-        const ptr = this.#wasm.ph_alloc(text.length);
-        if (!ptr) throw new EngineError('NOMEM', 'out of memory');
-        this.#bytes().set(text, ptr >>> 0);
-        text.fill(0);
-        try {
-            return this.#check(call(ptr, text.length));
-        } finally {
-            this.#wasm.ph_release(ptr);
-        }
+    /** @param {number} at @param {number} length */
+    #decode(at, length) {
+        return length ? decoder.decode(this.#memory.subarray(at, at + length)) : '';
+    }
+
+    /** Put a text where the next call looks for it, and wipes it. @param {string} text */
+    #give(text) {
+        if (!text) return 0;
+        this.#renew();
+        const { read, written } = encoder.encodeInto(text, this.#in);
+        if (read === text.length) return written;
+        this.#in.fill(0);
+        throw new EngineError('TOO_LONG', 'a text is too long to cross');
     }
 }

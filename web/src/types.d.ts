@@ -201,6 +201,9 @@ export interface Tables {
     errors: { name: string; number: number; text: string; retry: string }[];
     states: string[];
     partStates: string[];
+    actions: Action['kind'][];
+    events: string[];
+    notices: Notice['kind'][];
     /** `lanes`: several digests at once cost little more than one. */
     algorithms: { name: string; number: number; lanes: boolean }[];
     limits: Record<string, number>;
