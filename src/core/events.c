@@ -131,8 +131,9 @@ static void measure(ph_upload *u, uint64_t now_ms, uint64_t begun_ms, uint64_t l
     double took = now_ms > begun_ms ? (double)(now_ms - begun_ms) : 1;
     if (length * 2 >= u->ledger.plan.part_size)
         u->rate = u->rate > 0 ? (3 * u->rate + (double)length / took) / 4 : (double)length / took;
-    if (u->options.polite)
-        u->pace_ms = now_ms + (uint64_t)(took / 2);
+    uint64_t quiet_ms = now_ms + (uint64_t)(took / 2);
+    if (u->options.polite && quiet_ms > u->pace_ms)
+        u->pace_ms = quiet_ms;
     if (!u->round_ms)
         begin_round(u, begun_ms);
     u->round_bytes += length;
@@ -468,7 +469,7 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
         slot->attempt = slot->second; /* which goes on */
         slot->begun_ms = slot->second_begun_ms;
         slot->second = (ph_attempt){0};
-        slot->second_begun_ms = now_ms;
+        slot->no_second = true;
         return PH_OK;
     }
     ph_upload_cancel(u, &slot->second);

@@ -894,8 +894,10 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     start(u, attempt, PH_ACTION_REQUEST, out);
     u->probe = out->id;
     *(attempt == &slot->attempt ? &slot->begun_ms : &slot->second_begun_ms) = now_ms;
-    if (attempt == &slot->attempt)
+    if (attempt == &slot->attempt) {
+        slot->no_second = false;
         ph_upload_set_part(u, slot, PH_PART_SENDING);
+    }
     fill_request(u, op, out);
     ph_request *r = &out->u.request;
     r->from_file = true;
@@ -1054,11 +1056,10 @@ static ph_slot *late_slot(ph_upload *u, uint64_t *at_ms)
         ph_slot *s = &u->slots[i];
         if (!s->part_number)
             continue;
-        if (s->state != PH_PART_SENDING || s->second.id)
+        if (s->state != PH_PART_SENDING || s->second.id || s->no_second)
             return NULL;
         uint64_t usual = usual_ms(u, ph_ledger_length(&u->ledger, s->part_number));
-        uint64_t begun = s->begun_ms > s->second_begun_ms ? s->begun_ms : s->second_begun_ms;
-        uint64_t at = begun + (3 * usual > LATE_MS ? 3 * usual : LATE_MS);
+        uint64_t at = s->begun_ms + (3 * usual > LATE_MS ? 3 * usual : LATE_MS);
         if (!late || at < *at_ms) {
             late = s;
             *at_ms = at;

@@ -39,6 +39,8 @@ typedef struct ph_slot {
     uint64_t begun_ms; /* SENDING: of `attempt` */
     ph_attempt second; /* SENDING: the same once more, when all others are done and it is late */
     uint64_t second_begun_ms;
+    bool
+        no_second; /* there was one, and one of the two failed: the line is bad, not this request */
 } ph_slot;
 
 struct ph_upload {

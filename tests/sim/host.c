@@ -229,7 +229,9 @@ static void choose_way(world *w, live *l, const ph_request *r)
     } else if (sim_fault(w, F_HANG)) {
         x->lost = true;
         arrive = sim_one_in(w, 2);
-        uint64_t end = arrive ? arrives + r->answer_ms : w->now_ms + r->stall_ms;
+        uint64_t end = w->blind ? w->now_ms + r->limit_ms
+                       : arrive ? arrives + r->answer_ms
+                                : w->now_ms + r->stall_ms;
         sim_later(w, end, H_LOST, l->id, PH_ERR_TIMEOUT, x);
     } else if (sim_fault(w, F_STRAY)) {
         x->lost = true;
@@ -237,6 +239,12 @@ static void choose_way(world *w, live *l, const ph_request *r)
         arrives += sim_below(w, 10 * MINUTE);
     } else if (sim_fault(w, F_SLOW)) {
         x->answer_ms += sim_below(w, r->answer_ms - w->latency_ms);
+    } else if (x->answer_ms - w->now_ms > r->limit_ms) {
+        sim_bug(w, "leaves no time for %s", s3_op_name(l->op));
+    }
+    if (w->blind && !x->lost && x->answer_ms - w->now_ms > r->limit_ms) {
+        x->lost = true;
+        sim_later(w, w->now_ms + r->limit_ms, H_LOST, l->id, PH_ERR_TIMEOUT, x);
     }
     if (arrive)
         sim_later(w, arrives, H_ARRIVE, 0, 0, x);
@@ -731,7 +739,6 @@ static void forget(world *w)
     if (!w->has_kept)
         sim_bug(w, "forgets what was not kept");
     w->has_kept = false;
-    w->forgot = true;
 }
 
 static void finish(world *w, const ph_action *a)
@@ -783,8 +790,7 @@ static bool act(world *w, const ph_action *a)
 /* The process is gone, and what it had sent may arrive yet. */
 static bool kill_now(world *w)
 {
-    /* Whoever dies between FORGET and the end begins another upload. */
-    if (!w->options.keep || w->dead || w->over || w->forgot || !sim_fault(w, F_KILL))
+    if (!w->options.keep || w->dead || w->over || !sim_fault(w, F_KILL))
         return w->dead;
     static const uint64_t most[] = {1000, 60000, 20 * MINUTE, 30 * S3_HOUR};
     sim_say(w, "# the host is killed");
@@ -846,7 +852,7 @@ void host_begin(world *w)
 {
     w->session++;
     w->last_fault_ms = w->now_ms;
-    w->dead = w->over = w->done = w->paused = w->aborted = w->forgot = false;
+    w->dead = w->over = w->done = w->paused = w->aborted = false;
     w->last_id = w->live_count = w->steps = w->idle = 0;
     w->wait_until_ms = 0;
     w->began_version = w->file.version;

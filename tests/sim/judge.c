@@ -132,6 +132,20 @@ static bool busy(const world *w, uint32_t part)
     return false;
 }
 
+/* A bandwidth that was asked for is kept, and the line is left to others half of the time. */
+static void judge_pace(world *w, uint64_t length, uint32_t sending, bool again)
+{
+    uint64_t now_ms = sim_host_ms(w);
+    if (w->options.polite && (sending > 1 || now_ms < w->quiet_ms))
+        sim_bug(w, "is not polite");
+    if (!w->options.max_rate)
+        return;
+    if (now_ms < w->paced_ms && !again)
+        sim_bug(w, "sends more than was asked for");
+    uint64_t from = now_ms > w->paced_ms ? now_ms : w->paced_ms;
+    w->paced_ms = from + length * 1000 / w->options.max_rate;
+}
+
 /* see world.h */
 void judge_request(world *w, const live *l, const ph_request *r)
 {
@@ -179,6 +193,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
             sim_bug(w, "sends part %u again too early", n);
         if (w->held)
             sim_bug(w, "sends a part without a connection");
+        judge_pace(w, length, sending, same);
     } else if (aborting ? w->fails[l->op] >= ABORT_TRIES
                         : must_rest(w, w->fails[l->op], w->rested[l->op])) {
         sim_bug(w, "tries %s too often", s3_op_name(l->op));
@@ -312,8 +327,10 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
         memset(w->parts, 0, (w->plan.part_count + 1) * sizeof *w->parts);
         w->last_stored = 0;
     }
-    if (l->op == S3_PART || l->op == S3_PUT)
+    if (l->op == S3_PART || l->op == S3_PUT) {
         part_succeeded(w, l, a);
+        w->quiet_ms = sim_host_ms(w) + (w->now_ms - l->begun_ms) / 2;
+    }
     if (l->op == S3_LIST && state_of(w) != PH_STATE_ABORTING)
         list_succeeded(w);
     if (l->op != S3_COMPLETE && l->op != S3_PUT && l->op != S3_HEAD)
@@ -498,6 +515,7 @@ void judge_hurry(world *w)
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
     w->rest_until_ms = 0;
     w->hurried_ms = w->now_ms;
+    w->paced_ms = w->quiet_ms = 0;
     w->in_a_row = 0;
     w->alive_ms = sim_host_ms(w);
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
@@ -576,6 +594,7 @@ void judge_session(world *w)
     w->alive_ms = sim_host_ms(w);
     w->resting = w->lacks_condition = false;
     w->in_a_row = 0;
+    w->paced_ms = w->quiet_ms = 0;
     w->lacks_checksum = kept_has(w, "MD5");
     w->refusals = w->late_refusals = w->refused_grant = 0;
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
@@ -591,7 +610,9 @@ void judge_session(world *w)
     /* ETags that look like MD5s and are none cannot be told from those of another file. */
     if (!sums && !q->md5_etags)
         judge_excuse(w, PH_ERR_FILE_CHANGED);
-    if (w->s3.object.there && (!w->has_kept || !s3_holds_file(&w->s3, w->began_version)))
+    /* Made by the upload that is gone on with, it is to be known. */
+    const s3_object *o = &w->s3.object;
+    if (o->there && (!kept_has(w, o->upload_id) || !s3_holds_file(&w->s3, w->began_version)))
         excuse_doubt(w);
 }
 

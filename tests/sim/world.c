@@ -223,6 +223,18 @@ static void choose_options(world *w)
     o->seed = w->seed;
     o->keep = sim_one_in(w, 2);
     o->unattended = sim_one_in(w, 3);
+    o->polite = sim_one_in(w, 8);
+    w->blind = sim_one_in(w, 3);
+}
+
+/* The line, and how much of it is asked for. */
+static void choose_rate(world *w)
+{
+    static const uint64_t rates[] = {100, 1000, 10000, 100000};
+    w->rate = rates[sim_below(w, 4)];
+    w->latency_ms = 5 + (uint32_t)sim_below(w, 400);
+    if (sim_one_in(w, 8))
+        w->options.max_rate = 1000 * w->rate / 4 + sim_below(w, 4000 * w->rate);
 }
 
 static void choose_credentials(world *w)
@@ -278,9 +290,7 @@ static bool make(world *w, uint64_t seed, FILE *trace)
     choose_faults(w);
     choose_clock(w);
     choose_credentials(w);
-    static const uint64_t rates[] = {100, 1000, 10000, 100000};
-    w->rate = rates[sim_below(w, 4)];
-    w->latency_ms = 5 + (uint32_t)sim_below(w, 400);
+    choose_rate(w);
     w->parts = calloc(PH_PART_MAX_COUNT + 1, sizeof *w->parts);
     if (!w->options.object.overwrite && !w->presigns && sim_one_in(w, 20))
         s3_put_foreign(&w->s3);
@@ -525,7 +535,9 @@ static void run(world *w)
         turn(w);
         if (++w->turns > 20000 + 60 * w->plan.part_count)
             sim_bug(w, "never ends");
-        uint64_t needed = 2 * w->plan.size / w->rate + 6 * S3_HOUR;
+        uint64_t most = w->options.max_rate / 1000;
+        uint64_t needed =
+            2 * w->plan.size / (most && most < w->rate ? most : w->rate) + 6 * S3_HOUR;
         bool late = !w->dead && w->now_ms >= w->last_fault_ms &&
                     w->now_ms - w->last_fault_ms > needed + 6 * S3_HOUR;
         /* Where the server says nothing, nobody mends a clock that is too far off to be believed,

@@ -161,6 +161,7 @@ typedef struct world {
     uint32_t budget;
     uint64_t rate; /* bytes in a millisecond */
     uint32_t latency_ms;
+    bool blind;             /* the host does not see bytes move, and goes by limit_ms */
     uint64_t down_until_ms; /* the network */
     uint32_t happened[F_COUNT];
 
@@ -171,7 +172,7 @@ typedef struct world {
 
     /* the host: what it keeps, and the session it is in */
     ph_buf kept;
-    bool has_kept, forgot, may_damage;
+    bool has_kept, may_damage;
     bool begun; /* credentials were there, or a snapshot */
     uint32_t session;
     bool dead;
@@ -196,6 +197,7 @@ typedef struct world {
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
+    uint64_t paced_ms, quiet_ms; /* no part before: max_rate, polite; by the host's clock */
     uint32_t rests, in_a_row;
     bool told_of_orphan; /* that S3 may have an upload whose id nobody knows */
     bool lacks_condition, lacks_checksum;
