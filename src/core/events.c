@@ -117,6 +117,11 @@ static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
     return AGAIN_NOW;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 #define FASTER 1.1 /* by so much it must be, or one connection less does the same */
 
 static void begin_round(ph_upload *u, uint64_t now_ms)
@@ -126,12 +131,15 @@ static void begin_round(ph_upload *u, uint64_t now_ms)
 }
 
 /* A part is stored: how fast does one go, and do more at the same time make it faster in all? */
-static void measure(ph_upload *u, uint64_t now_ms, uint64_t begun_ms, uint64_t length)
+static void measure(ph_upload *u, uint64_t now_ms, const ph_slot *slot)
 {
-    double took = now_ms > begun_ms ? (double)(now_ms - begun_ms) : 1;
+    uint64_t begun_ms = slot->begun_ms, length = ph_ledger_length(&u->ledger, slot->part_number);
+    /* What took longer than it may was asleep, or the clock was turned. */
+    uint64_t ms = now_ms > begun_ms ? least(now_ms - begun_ms, slot->limit_ms) : 1;
+    double took = (double)ms;
     if (length * 2 >= u->ledger.plan.part_size)
         u->rate = u->rate > 0 ? (3 * u->rate + (double)length / took) / 4 : (double)length / took;
-    uint64_t quiet_ms = now_ms + (uint64_t)(took / 2);
+    uint64_t quiet_ms = now_ms + ms / 2;
     if (u->options.polite && quiet_ms > u->pace_ms)
         u->pace_ms = quiet_ms;
     if (!u->round_ms)
@@ -173,11 +181,6 @@ static void suspect_creds(ph_upload *u, int err, const ph_attempt *a)
 }
 
 /* ---- Resting: a dead server is not hammered, and does not end the upload ---- */
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Wait for the next look at the server, which `a` takes. Gives up when patience is over. */
 static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const ph_reply *reply)
@@ -473,6 +476,7 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
         return PH_OK;
     }
     ph_upload_cancel(u, &slot->second);
+    slot->timeouts += err == PH_ERR_TIMEOUT;
     if (u->resumed && is_worth_a_restart(u, err)) {
         go_looking(u);
         return PH_OK;
@@ -577,7 +581,7 @@ static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_re
         return err;
     note_success(u, now_ms);
     ph_upload_cancel(u, &slot->second);
-    measure(u, now_ms, slot->begun_ms, ph_ledger_length(&u->ledger, slot->part_number));
+    measure(u, now_ms, slot);
     ph_upload_set_part(u, slot, PH_PART_SENT);
     *slot = (ph_slot){0};
     parts_done(u);

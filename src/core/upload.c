@@ -906,9 +906,10 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     r->part_number = u->single ? 0 : slot->part_number;
     r->stall_ms = 30 * SECOND;
     r->answer_ms = 120 * SECOND;
-    /* A line that became slower gets more with each try. */
-    uint32_t doubled = attempt->tries < 6 ? attempt->tries - 1 : 5;
-    r->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
+    /* A line that became slower gets more each time. */
+    uint32_t doubled = slot->timeouts < 3 ? slot->timeouts : 3;
+    slot->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
+    r->limit_ms = slot->limit_ms;
     if (u->options.max_rate) {
         uint64_t from = u->pace_ms > now_ms ? u->pace_ms : now_ms;
         u->pace_ms = from + r->length * 1000 / u->options.max_rate;

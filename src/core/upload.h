@@ -37,6 +37,8 @@ typedef struct ph_slot {
     uint32_t bad_digests; /* how often S3 got other bytes, or has others than were read here */
     uint64_t sent;
     uint64_t begun_ms; /* SENDING: of `attempt` */
+    uint64_t limit_ms; /* so long it may take */
+    uint32_t timeouts;
     ph_attempt second; /* SENDING: the same once more, when all others are done and it is late */
     uint64_t second_begun_ms;
     bool

@@ -865,6 +865,7 @@ void host_begin(world *w)
     if (err == PH_ERR_SNAPSHOT_DAMAGED && w->may_damage) {
         judge_kill(w);
         w->has_kept = w->lacks_checksum = false;
+        w->told_of_orphan = true; /* what the damaged one knew nobody knows */
         for (uint32_t i = 0; i < w->s3.upload_count; i++)
             w->s3.uploads[i].pardoned = true;
         err = open_upload(w);
