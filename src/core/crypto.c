@@ -25,10 +25,10 @@ _Static_assert(br_sha256_SIZE <= PH_DIGEST_MAX, "PH_DIGEST_MAX is too small for 
 
 void ph_sha256(const void *data, size_t len, uint8_t out[PH_SHA256_LEN])
 {
-    br_sha256_context c;
-    br_sha256_init(&c);
-    br_sha256_update(&c, data, len);
-    br_sha256_out(&c, out);
+    uint8_t state[PH_MD_STATE], digest[PH_DIGEST_MAX];
+    ph_md_init(state, PH_ALG_SHA256);
+    ph_md_update(PH_ALG_SHA256, (void *[]){state}, (const uint8_t *[]){data}, 1, len);
+    memcpy(out, digest, ph_md_out(state, digest));
 }
 
 /* Copied out and in, as the running digests below. */

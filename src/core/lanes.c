@@ -21,8 +21,8 @@
 #define HAS_VECTORS
 #endif
 
-/* From how many messages on the lanes are worth it: eight cost as much as two or three one by one. */
-#define WORTH 3
+/* From how many messages on the lanes are worth it: eight cost as much as two to four one by one. */
+#define WORTH(alg) ((alg) == PH_ALG_SHA256 ? 4 : 3)
 
 #ifdef HAS_VECTORS
 static const uint32_t sha256_k[64] = {
@@ -108,6 +108,22 @@ NOT_INLINED static void put(const word *v, uint32_t *const value[], size_t count
 
 #define ROL(v, n) ((v) << (n) | (v) >> (32 - (n)))
 
+#define SHA256_ROUND(a, b, c, d, e, f, g, h, word)                           \
+    h += (ROL(e, 26) ^ ROL(e, 21) ^ ROL(e, 7)) + (g ^ (e & (f ^ g))) + word; \
+    d += h;                                                                  \
+    h += (ROL(a, 30) ^ ROL(a, 19) ^ ROL(a, 10)) + ((a & b) | (c & (a | b)));
+
+/* Then the letters are back at their places. `word` gives the i-th of the message, with its constant. */
+#define SHA256_EIGHT(word)                            \
+    SHA256_ROUND(a, b, c, d, e, f, g, h, word(i))     \
+    SHA256_ROUND(h, a, b, c, d, e, f, g, word(i + 1)) \
+    SHA256_ROUND(g, h, a, b, c, d, e, f, word(i + 2)) \
+    SHA256_ROUND(f, g, h, a, b, c, d, e, word(i + 3)) \
+    SHA256_ROUND(e, f, g, h, a, b, c, d, word(i + 4)) \
+    SHA256_ROUND(d, e, f, g, h, a, b, c, word(i + 5)) \
+    SHA256_ROUND(c, d, e, f, g, h, a, b, word(i + 6)) \
+    SHA256_ROUND(b, c, d, e, f, g, h, a, word(i + 7))
+
 #define NAME(function) function##_plain
 #define TARGET
 #include "lanes.inc"
@@ -122,6 +138,43 @@ NOT_INLINED static void put(const word *v, uint32_t *const value[], size_t count
 #undef TARGET
 #endif
 
+/* One block of one message; its words stand PH_LANES apart, with their constants. */
+static void sha256_block(uint32_t value[8], const uint32_t *w)
+{
+    uint32_t a = value[0], b = value[1], c = value[2], d = value[3];
+    uint32_t e = value[4], f = value[5], g = value[6], h = value[7];
+#define WORD(i) w[PH_LANES * (i)]
+    NOT_UNROLLED
+    for (size_t i = 0; i < 64; i += 8) {
+        SHA256_EIGHT(WORD)
+    }
+#undef WORD
+    const uint32_t more[8] = {a, b, c, d, e, f, g, h};
+    for (size_t i = 0; i < 8; i++)
+        value[i] += more[i];
+}
+
+/* A single message: of eight blocks at a time, the words are expanded side by side. */
+static void sha256_alone(uint32_t value[8], const uint8_t *p, size_t blocks)
+{
+    while (blocks > 0) {
+        size_t n = blocks < PH_LANES ? blocks : PH_LANES;
+        const uint8_t *data[PH_LANES];
+        word w[64];
+        for (size_t i = 0; i < PH_LANES; i++)
+            data[i] = p + (i < n ? 64 * i : 0);
+        load(w, data, 0, true);
+        sha256_expand_plain(w);
+        NOT_UNROLLED
+        for (size_t i = 0; i < 64; i++)
+            w[i] += sha256_k[i];
+        for (size_t i = 0; i < n; i++)
+            sha256_block(value, (const uint32_t *)w + i);
+        p += 64 * n;
+        blocks -= n;
+    }
+}
+
 typedef void kernel(uint32_t *const value[], const uint8_t *const data[], size_t blocks);
 
 /* Lanes that no message needs repeat the first one, into a value that nobody looks at. */
@@ -130,8 +183,6 @@ static bool digest(kernel *k, uint32_t *const value[], const uint8_t *const data
 {
     uint32_t *all_value[PH_LANES], spare[PH_LANES][8];
     const uint8_t *all_data[PH_LANES];
-    if (count < WORTH)
-        return false;
     for (size_t i = 0; i < PH_LANES; i++) {
         if (i >= count)
             memset(spare[i], 0, sizeof spare[i]);
@@ -238,11 +289,16 @@ bool ph_lanes_digest_by(ph_lanes_way way, ph_alg alg, uint32_t *const value[],
     }
 #endif
 #ifdef HAS_AVX2
-    if (way == PH_LANES_AVX2 && HAS_AVX2())
+    if (way == PH_LANES_AVX2 && count >= WORTH(alg) && HAS_AVX2())
         return digest(PICK(alg, avx2), value, data, count, blocks);
 #endif
 #ifdef HAS_VECTORS
-    if (way == PH_LANES_VECTORS)
+    if (way == PH_LANES_VECTORS && alg == PH_ALG_SHA256 && count < WORTH(alg)) {
+        for (size_t i = 0; i < count; i++)
+            sha256_alone(value[i], data[i], blocks);
+        return true;
+    }
+    if (way == PH_LANES_VECTORS && count >= WORTH(alg))
         return digest(PICK(alg, plain), value, data, count, blocks);
 #endif
     (void)way, (void)alg, (void)value, (void)data, (void)count, (void)blocks;

@@ -303,16 +303,19 @@ int ph_request_build(const ph_call *in, ph_sigv4_key *key, ph_built *out)
     size_t url_len = out->text.len;
     add_operation_headers(in, out);
     ph_str payload = payload_of(in, out);
-    ph_url url;
     int err = out->text.err;
     out->url = (ph_str){out->text.ptr, url_len};
-    if (err == PH_OK)
-        err = ph_url_parse(out->url, &url);
     if (err == PH_OK) {
+        /* "https://", the host, the path, "?", the query: it was made so, and the base was checked */
+        ph_str path = ph_str_skip(out->url, ph_str_find(out->url, ':') + 3);
+        ph_str host = ph_str_cut(&path, '/');
+        path = (ph_str){host.ptr + host.len, path.len + 1};
+        ph_str query = path;
+        path = ph_str_cut(&query, '?');
         ph_sigv4 sign = {.method = ph_str_from(ph_method_name(out->method)),
-                         .host = url.host,
-                         .path = url.path,
-                         .query = url.query,
+                         .host = host,
+                         .path = path,
+                         .query = query,
                          .headers = out->header,
                          .header_count = out->header_count,
                          .payload = payload,

@@ -52,8 +52,6 @@ static bool is_value(ph_str value)
 {
     for (size_t i = 0; i < value.len; i++) {
         char c = value.ptr[i];
-        if (c > 0x20 && c < 0x7f) /* which nearly all are */
-            continue;
         char next = i + 1 < value.len ? value.ptr[i + 1] : '\0';
         bool folded = (c == '\r' && next == '\n') || (c == '\n' && (next == ' ' || next == '\t'));
         if (c == 0x7f || ((unsigned char)c < 0x20 && c != '\t' && !folded))
@@ -66,7 +64,8 @@ static int take_header(signer *s, ph_str name, ph_str value)
 {
     if (s->header_count == MAX_HEADERS)
         return PH_ERR_TOO_LONG;
-    if (!is_token(name) || !is_value(value) || ph_str_equal_nocase(name, PH_STR("authorization")))
+    if (!is_token(name) || (!ph_str_is_visible(value) && !is_value(value)) ||
+        ph_str_equal_nocase(name, PH_STR("authorization")))
         return PH_ERR_BAD_HEADER;
     s->header[s->header_count++] = (ph_header){name, value};
     return PH_OK;
@@ -143,6 +142,10 @@ static void add_lower(ph_buf *b, ph_str name)
 /* Trimmed, and each run of white space (folded lines too) as one space. */
 static void add_value(ph_buf *b, ph_str value)
 {
+    if (ph_str_is_visible(value)) {
+        ph_buf_str(b, value);
+        return;
+    }
     for (value = ph_str_trim(value); value.len; value = ph_str_trim(value)) {
         size_t run = 0;
         while (run < value.len && !is_space(value.ptr[run]))

@@ -17,6 +17,15 @@ bool ph_str_equal(ph_str a, ph_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Without an end before the end, so that compilers make vectors of it: session tokens are long. */
+bool ph_str_is_visible(ph_str s)
+{
+    unsigned char others = 0;
+    for (size_t i = 0; i < s.len; i++)
+        others |= (unsigned char)((unsigned char)s.ptr[i] - 0x21) > 0x7e - 0x21;
+    return others == 0;
+}
+
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;

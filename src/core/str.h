@@ -12,6 +12,7 @@
 ph_str ph_str_from(const char *s);
 
 bool ph_str_equal(ph_str a, ph_str b);
+bool ph_str_is_visible(ph_str s);             /* nothing but printable ASCII without blanks */
 bool ph_str_equal_nocase(ph_str a, ph_str b); /* ASCII only */
 bool ph_str_starts(ph_str s, ph_str prefix);
 bool ph_str_ends(ph_str s, ph_str suffix);
