@@ -315,6 +315,8 @@ typedef enum ph_why {
     PH_WHY_FIRST,    /* the upload has none yet */
     PH_WHY_EXPIRING, /* 80 % of their life is over, or requests fail and nobody knows why */
     PH_WHY_REFUSED,  /* S3 said that they are expired or unknown */
+    PH_WHY_LOOK,     /* S3 does not let these see whether the object is ours: some that may read
+                        `key`, if there are any */
 } ph_why;
 
 /* What whoever grants credentials may want to know. */

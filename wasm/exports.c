@@ -54,7 +54,7 @@ static const char *const action_kinds[] = {"request", "cancel", "hash", "credent
 static const char *const event_kinds[] = {"response", "failed", "sent",  "hashed", "unreadable",
                                           "granted",  "denied", "pause", "resume", "abort",
                                           "offline",  "online", "woke"};
-static const char *const whys[] = {"first", "expiring", "refused"};
+static const char *const whys[] = {"first", "expiring", "refused", "look"};
 
 /* ---- Memory ----------------------------------------------------------------------------------- */
 

@@ -92,10 +92,15 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
 }
 
 /* The bucket says where it is: believe it once. */
+static bool is_elsewhere(const ph_upload *u, const ph_reply *reply)
+{
+    return reply->region[0] && !u->region_fixed && !ph_upload_is_presigned(u) &&
+           !ph_str_equal(ph_str_from(reply->region), u->endpoint.region);
+}
+
 static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
 {
-    if (err != PH_ERR_REDIRECT || !reply || !reply->region[0] || u->region_fixed ||
-        ph_upload_is_presigned(u) || ph_str_equal(ph_str_from(reply->region), u->endpoint.region))
+    if (err != PH_ERR_REDIRECT || !reply || !is_elsewhere(u, reply))
         return GIVE_UP;
     ph_str region, old_region = u->grant.region;
     ph_endpoint old = u->endpoint;
@@ -244,7 +249,7 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
         a->at_ms = u->rest_until_ms; /* it had begun before */
         return AGAIN_LATER;
     }
-    bool spent = u->budget == 0 || --u->budget == 0;
+    bool spent = !minor && (u->budget == 0 || --u->budget == 0);
     if (!minor && (u->rest_err || spent || a->tries % tries == 0))
         return rest(u, now_ms, err, a, reply);
     uint32_t in_a_row = (a->tries - 1) % tries + 1;
@@ -353,14 +358,22 @@ static bool etag_is_md5(const ph_upload *u, ph_str etag, const ph_digest *md5, b
     return ph_str_equal(ph_str_from(text), etag);
 }
 
-#define CORS_WARNING                                                            \
-    "the bucket's CORS rule hides the ETag; add \"ExposeHeaders\": [\"ETag\", " \
-    "\"x-amz-checksum-crc64nvme\", \"x-amz-version-id\"] to it"
-
+/* The rule has to show what this upload looks for: each algorithm has its own header. */
 static void warn_hidden_etag(ph_upload *u)
 {
-    if (!u->warned_etag)
-        ph_upload_warn(u, CORS_WARNING);
+    ph_alg alg = u->options.alg;
+    bool sum = ph_alg_row(alg)->element;
+    const char *words[] = {
+        "the bucket's CORS rule hides the ETag; add \"ExposeHeaders\": [\"ETag\", \"",
+        sum ? ph_alg_row(alg)->header : "", sum ? "\", \"" : "", "x-amz-version-id\"] to it"};
+    size_t len = 0;
+    if (u->warned_etag)
+        return;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        ph_text_copy(u->cors_warning + len, sizeof u->cors_warning - len, ph_str_from(words[i]));
+        len += strlen(words[i]);
+    }
+    ph_upload_warn(u, u->cors_warning);
     u->warned_etag = true;
 }
 
@@ -588,6 +601,23 @@ static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_re
     return PH_OK;
 }
 
+/* There is an object where this one was to be put. */
+static int doubt_object(ph_upload *u, ph_slot *slot, const ph_reply *reply)
+{
+    note_whole(u, &slot->digest);
+    int err = u->whole_text.err;
+    if (err == PH_OK)
+        err = ph_ledger_store(&u->ledger, 1, (ph_str){NULL, 0}, &slot->digest, false);
+    if (err != PH_OK)
+        return err;
+    ph_upload_describe(&u->refusal, reply->err, PH_OP_PUT_OBJECT, 0, slot->attempt.tries, reply);
+    u->doubt = reply->err;
+    u->spent = slot->attempt.maybe_done;
+    *slot = (ph_slot){0};
+    ph_upload_enter(u, PH_STATE_CHECKING);
+    return PH_OK;
+}
+
 static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_event *e)
 {
     ph_reply reply;
@@ -602,23 +632,15 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
         reply.err =
             u->single && !u->options.object.overwrite ? PH_ERR_OBJECT_DIFFERS : PH_ERR_BAD_DIGEST;
     bool confirmed = states || etag_is_md5(u, reply.etag, &slot->digest, false);
-    /* A PUT that must not overwrite, tried again after its answer was lost: is the object ours? */
-    bool perhaps_ours = reply.err == PH_ERR_EXISTS && u->single && slot->attempt.maybe_done;
+    /* A PUT that must not overwrite: is the object ours? Also browsers send a request twice. */
+    bool exists = reply.err == PH_ERR_EXISTS && u->single, lost = slot->attempt.maybe_done;
     if (reply.err == PH_OK) {
         err = part_stored(u, now_ms, slot, &reply, confirmed);
-    } else if (perhaps_ours && ph_upload_is_presigned(u)) {
+    } else if (exists && lost && ph_upload_is_presigned(u)) {
         /* Only this URL can write this key, and only with this checksum. */
         err = part_stored(u, now_ms, slot, &reply, false);
-    } else if (perhaps_ours) {
-        note_whole(u, &slot->digest);
-        err = u->whole_text.err;
-        if (err == PH_OK)
-            err = ph_ledger_store(&u->ledger, 1, (ph_str){NULL, 0}, &slot->digest, false);
-        if (err == PH_OK) {
-            *slot = (ph_slot){0};
-            u->doubt = reply.err;
-            ph_upload_enter(u, PH_STATE_CHECKING);
-        }
+    } else if (exists && !ph_upload_is_presigned(u)) {
+        err = doubt_object(u, slot, &reply);
     } else {
         err = part_failed(u, now_ms, slot, err_of(u, &reply), &reply);
     }
@@ -879,6 +901,7 @@ static int checked(ph_upload *u, const ph_reply *reply)
     if (u->resumed && u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
         return ph_upload_restart(u, u->doubt);
     ph_upload_fail(u, u->doubt, PH_OP_HEAD, 0, u->control.tries, reply);
+    quote_refusal(u);
     return PH_OK;
 }
 
@@ -898,16 +921,43 @@ static void abort_again(ph_upload *u, uint64_t now_ms)
         end_abort(u, true);
 }
 
+/* CHECKING: whatever stood in HEAD's way may be gone. */
+static void look_again(ph_upload *u)
+{
+    u->look = PH_LOOK_HEAD;
+    u->control = (ph_attempt){0};
+}
+
+/*
+ * HEAD is refused, without a word: the credentials may not read, or have ended, or the clock is wrong.
+ * Others are asked for, then S3 for its words, before that is believed.
+ */
+static bool find_out(ph_upload *u)
+{
+    static const ph_look next[] = {PH_LOOK_CREDS, PH_LOOK_WORDS};
+    if (u->refused == sizeof next / sizeof next[0])
+        return false;
+    u->control = (ph_attempt){0};
+    u->look = next[u->refused++];
+    if (u->look == PH_LOOK_CREDS) {
+        ph_upload_cancel(u, &u->ask);
+        u->ask = (ph_attempt){0};
+    }
+    return true;
+}
+
 static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
 {
     note_success(u, now_ms);
     switch (op) {
     case PH_OP_CREATE: return created(u, reply);
     case PH_OP_LIST_PARTS:
+        if (u->state == PH_STATE_LISTING)
+            return listed(u, reply);
         if (u->state == PH_STATE_ABORTING)
             abort_again(u, now_ms);
         else
-            return listed(u, reply);
+            look_again(u);
         return PH_OK;
     case PH_OP_COMPLETE: return completed(u, reply);
     case PH_OP_HEAD: return checked(u, reply);
@@ -940,9 +990,9 @@ static bool is_worth_another_abort(const ph_upload *u, int err)
     "these credentials may not list the upload's parts (s3:ListMultipartUploadParts), so all of " \
     "them are sent again"
 
-#define HEAD_WARNING                                                                             \
-    "S3 has an object of this key, and the upload has ended: probably it is this file, and the " \
-    "answer to CompleteMultipartUpload was lost. These credentials may not look (s3:GetObject)"
+#define HEAD_WARNING                                                                              \
+    "S3 has an object of this key: probably it is this file, and the answer to the request that " \
+    "made it was lost. These credentials may not look (s3:GetObject)"
 
 static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tries,
                              const ph_reply *reply)
@@ -966,6 +1016,8 @@ static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tr
         verify_claims(u);
     } else {
         ph_upload_fail(u, op == PH_OP_HEAD && !later ? u->doubt : err, op, 0, tries, reply);
+        if (u->failure.err == PH_ERR_EXISTS)
+            quote_refusal(u);
     }
 }
 
@@ -991,7 +1043,17 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
         return abort_failed(u, now_ms, err, reply);
     ph_attempt *a = &u->control;
     uint32_t tries = a->tries;
-    if (lists_claims(u) && (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND)) {
+    bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
+    bool gone = err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND;
+    if (op == PH_OP_HEAD && refused && reply && is_elsewhere(u, reply))
+        err = PH_ERR_REDIRECT;
+    else if (op == PH_OP_HEAD && refused && find_out(u))
+        return PH_OK;
+    if (u->look == PH_LOOK_WORDS && (refused || gone)) { /* nothing against us */
+        look_again(u);
+        return PH_OK;
+    }
+    if (lists_claims(u) && gone) {
         go_looking(u);
         return PH_OK;
     }
@@ -1001,8 +1063,7 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
         ph_upload_enter(u, PH_STATE_CHECKING);
         return PH_OK;
     }
-    if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_EXISTS &&
-        (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND)) {
+    if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_EXISTS && gone) {
         u->doubt = PH_ERR_NO_SUCH_UPLOAD;
         u->spent = true;
         whose_object(u, true);
@@ -1090,7 +1151,10 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
     uint32_t tries = u->ask.tries;
     u->ask = (ph_attempt){0};
     if (!needed) {
-        u->renew_ms = UINT64_MAX;
+        if (u->look == PH_LOOK_CREDS)
+            find_out(u);
+        else
+            u->renew_ms = UINT64_MAX;
         return;
     }
     if (u->state == PH_STATE_ABORTING) {
@@ -1145,6 +1209,8 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
         return PH_OK;
     }
     u->ask = (ph_attempt){0};
+    if (u->look == PH_LOOK_CREDS)
+        look_again(u);
     u->creds_refused = false;
     u->suspected = false; /* these may end unseen, too */
     u->silent = 0;
@@ -1199,6 +1265,10 @@ static void signed_out(ph_upload *u, uint64_t now_ms)
 
 static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
+    if (u->look == PH_LOOK_CREDS && !needs_creds(u)) {
+        ask_failed(u, e->err, e->body);
+        return;
+    }
     bool begun = u->state != PH_STATE_NEW || u->resumed;
     if (e->err == PH_ERR_SIGN_IN && begun && !u->options.unattended &&
         u->state != PH_STATE_ABORTING) {
@@ -1322,6 +1392,7 @@ static void wake(ph_upload *u, uint64_t now_ms)
 /* see parthaul.h */
 int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
+    ph_upload_note_time(u, now_ms);
     switch (e->kind) {
     case PH_EVENT_RESPONSE:
     case PH_EVENT_FAILED:

@@ -24,6 +24,10 @@
 /* What no part is sent a second time before, however fast the others were. */
 #define LATE_MS (10 * SECOND)
 
+/* What takes longer has its own limit; and how late a timer may be. */
+#define SILENCE_MS (600 * SECOND)
+#define LATE_TIMER_MS (10 * SECOND)
+
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
 /* Copy each text of the options; those that failed are absent, so that freeing is always right. */
@@ -223,7 +227,8 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     if (!u->options.tries)
         u->options.tries = DEFAULT_TRIES;
     u->budget = ph_upload_budget(u);
-    u->alive_ms = now_ms;
+    u->alive_ms = u->seen_ms = now_ms;
+    u->due_ms = now_ms + SILENCE_MS;
     if (!fits_presigned_put(&options->object))
         u->options.presign_limit = 0;
     ph_buf_init(&u->document, PH_DOCUMENT_MAX);
@@ -418,7 +423,10 @@ ph_operation ph_upload_control(const ph_upload *u)
     case PH_STATE_CREATING: return PH_OP_CREATE;
     case PH_STATE_LISTING: return PH_OP_LIST_PARTS;
     case PH_STATE_COMPLETING: return PH_OP_COMPLETE;
-    case PH_STATE_CHECKING: return PH_OP_HEAD;
+    case PH_STATE_CHECKING:
+        return u->look == PH_LOOK_HEAD    ? PH_OP_HEAD
+               : u->look == PH_LOOK_WORDS ? PH_OP_LIST_PARTS
+                                          : PH_OP_NONE;
     case PH_STATE_ABORTING: return u->aborted ? PH_OP_LIST_PARTS : PH_OP_ABORT;
     case PH_STATE_NEW:
     case PH_STATE_SENDING:
@@ -478,6 +486,14 @@ static bool has_network(const ph_upload *u)
     return !u->offline || u->state == PH_STATE_ABORTING;
 }
 
+/* see upload.h; it slept, or somebody turned its clock forward */
+void ph_upload_note_time(ph_upload *u, uint64_t now_ms)
+{
+    if (now_ms > u->due_ms)
+        u->alive_ms += now_ms - u->seen_ms;
+    u->seen_ms = now_ms;
+}
+
 /* ---- What waits to be given out ---------------------------------------------------------------- */
 
 /* see upload.h; when nobody takes them, the oldest are lost: they only inform */
@@ -519,6 +535,8 @@ void ph_upload_warn_orphan(ph_upload *u)
 void ph_upload_enter(ph_upload *u, ph_state state)
 {
     u->state = state;
+    u->look = PH_LOOK_HEAD;
+    u->refused = 0;
     u->control = (ph_attempt){0};
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
 }
@@ -743,11 +761,11 @@ static bool needs_grant(const ph_upload *u, uint64_t now_ms, ph_why *why)
     bool content = u->state == PH_STATE_ABORTING && ph_upload_has_grant(u) && !u->creds_refused;
     if (u->ask.id || now_ms < u->ask.at_ms || wants_file_hash(u) || content)
         return false;
-    bool needed = !ph_upload_has_grant(u) || u->creds_refused;
-    *why = !ph_upload_has_grant(u) ? PH_WHY_FIRST
-           : u->creds_refused      ? PH_WHY_REFUSED
-                                   : PH_WHY_EXPIRING;
-    return needed || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
+    *why = !ph_upload_has_grant(u)    ? PH_WHY_FIRST
+           : u->creds_refused         ? PH_WHY_REFUSED
+           : u->look == PH_LOOK_CREDS ? PH_WHY_LOOK
+                                      : PH_WHY_EXPIRING;
+    return *why != PH_WHY_EXPIRING || ph_upload_true_ms(u, now_ms) >= u->renew_ms;
 }
 
 static void give_ask(ph_upload *u, ph_why why, ph_action *out)
@@ -852,6 +870,8 @@ static int give_control(ph_upload *u, uint64_t now_ms, ph_operation op, ph_actio
 {
     ph_call call = call_of(u, now_ms, op);
     call.part_number_marker = u->list_marker;
+    if (u->look == PH_LOOK_WORDS && !u->upload_id.len)
+        call.upload_id = PH_STR("none");
     int err = PH_OK;
     if (op == PH_OP_COMPLETE) {
         err = make_document(u);
@@ -910,6 +930,7 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     uint32_t doubled = slot->timeouts < 3 ? slot->timeouts : 3;
     slot->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
     r->limit_ms = slot->limit_ms;
+    u->limit_ms = now_ms + r->limit_ms;
     if (u->options.max_rate) {
         uint64_t from = u->pace_ms > now_ms ? u->pace_ms : now_ms;
         u->pace_ms = from + r->length * 1000 / u->options.max_rate;
@@ -1153,6 +1174,26 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
     return at;
 }
 
+static bool is_idle(const ph_upload *u)
+{
+    bool idle = !u->control.id && !u->ask.id && !u->file_hash.id;
+    for (size_t i = 0; idle && i < PH_SLOTS; i++)
+        idle = !u->slots[i].part_number || (!u->slots[i].attempt.id && !u->slots[i].second.id);
+    return idle;
+}
+
+static void give_wait(ph_upload *u, uint64_t now_ms, ph_action *out)
+{
+    uint64_t until = next_moment(u, now_ms), due = now_ms;
+    out->kind = PH_ACTION_WAIT;
+    out->u.until_ms = until;
+    if (!is_idle(u))
+        due = u->limit_ms > now_ms + SILENCE_MS ? u->limit_ms : now_ms + SILENCE_MS;
+    if (until != UINT64_MAX && until > due)
+        due = until;
+    u->due_ms = due + LATE_TIMER_MS;
+}
+
 /* Returns whether an action was given, or an error. */
 static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, ph_action *out)
 {
@@ -1185,6 +1226,7 @@ static int give_work(ph_upload *u, uint64_t now_ms, bool may_send, bool *given, 
 int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
 {
     memset(out, 0, sizeof *out);
+    ph_upload_note_time(u, now_ms);
     if (!u->paused && u->state == PH_STATE_SENDING)
         wake_slots(u, now_ms);
     if (u->save && has_future(u))
@@ -1216,10 +1258,8 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
         give_queued(u, out);
         return PH_OK;
     }
-    if (err == PH_OK && !given) {
-        out->kind = PH_ACTION_WAIT;
-        out->u.until_ms = next_moment(u, now_ms);
-    }
+    if (err == PH_OK && !given)
+        give_wait(u, now_ms, out);
     return err;
 }
 

@@ -45,6 +45,13 @@ typedef struct ph_slot {
         no_second; /* there was one, and one of the two failed: the line is bad, not this request */
 } ph_slot;
 
+/* CHECKING: HEAD is refused, and as it has no body, nobody knows why. */
+typedef enum ph_look {
+    PH_LOOK_HEAD,  /* not yet, or it is asked again */
+    PH_LOOK_CREDS, /* credentials are asked for that may read the key; the API's clock comes along */
+    PH_LOOK_WORDS, /* ListParts is asked: of its answer nothing counts but what S3 has against us */
+} ph_look;
+
 struct ph_upload {
     ph_upload_options options; /* texts are copies; without credentials and snapshot */
     ph_header *metadata;
@@ -79,6 +86,7 @@ struct ph_upload {
     unsigned lacks; /* bits of ph_lack */
     bool heard;     /* S3 itself said yes to something: a page in its place is not its word */
     bool warned_etag;
+    char cors_warning[192];
     bool warned_orphan;
     bool warned_sign_in;
     uint32_t budget;        /* failures in all that are left before the upload rests */
@@ -87,6 +95,9 @@ struct ph_upload {
     uint64_t rest_until_ms; /* then one request is tried ... */
     uint32_t probe;         /* ... of this id */
     uint64_t alive_ms;      /* the last success, or when whatever hindered it ended */
+    uint64_t seen_ms;       /* when the host was last here ... */
+    uint64_t due_ms;        /* ... and when it is here again at the latest, unless it sleeps */
+    uint64_t limit_ms;      /* until then the part that was sent last may take */
 
     /* how fast it goes */
     double limit;   /* parts at the same time: `ceiling`, or less when S3 is slow */
@@ -111,7 +122,9 @@ struct ph_upload {
     bool inquired;     /* ListParts was asked once which parts are missing ... */
     bool restarted;    /* ... and once all parts were sent again, under a new upload id */
     int doubt;         /* CHECKING, LISTING: what S3 said that led there */
-    bool spent;        /* CHECKING: there is an object, and our upload is gone */
+    bool spent;        /* CHECKING: there is an object, and probably it is ours */
+    ph_look look;      /* CHECKING: what HEAD's refusal led to ... */
+    uint32_t refused;  /* ... and how often it was refused */
     uint32_t unproven; /* VERIFYING: parts that are still to be compared */
     ph_str upload_id;
     bool resumed; /* it was begun in an earlier session */
@@ -140,6 +153,9 @@ struct ph_upload {
 /* ---- Shared by upload.c and events.c ---------------------------------------------------------- */
 
 bool ph_upload_is_over(const ph_upload *u);
+
+/* The host is here. Silence that nothing explains is no test of patience. */
+void ph_upload_note_time(ph_upload *u, uint64_t now_ms);
 uint64_t ph_upload_true_ms(const ph_upload *u, uint64_t now_ms);
 
 /* The operation that the present state sends; PH_OP_NONE in SENDING and where nothing is sent. */

@@ -624,7 +624,7 @@ void host_grant_text(world *w, const ph_digest *checksum, char *out, size_t size
 
 static void start_ask(world *w, const ph_action *a)
 {
-    static const char *const whys[] = {"first", "expiring", "refused"};
+    static const char *const whys[] = {"first", "expiring", "refused", "look"};
     live *l = begin(w, a->id, L_ASK);
     if (!l)
         return;

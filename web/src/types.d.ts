@@ -101,7 +101,7 @@ export interface ParthaulOptions extends UploadOptions {
 
 /** Why credentials are asked for, and what a giver may want to know. */
 export interface Ask {
-    why: 'first' | 'expiring' | 'refused';
+    why: 'first' | 'expiring' | 'refused' | 'look';
     name?: string;
     contentType?: string;
     size: number;

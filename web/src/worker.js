@@ -678,7 +678,9 @@ async function askApi(job, ask, token) {
     const headers = new Headers(token ? { authorization: `Bearer ${token}` } : {});
     if (!again) headers.set('content-type', 'application/json');
     const { name, size, contentType: type, checksum } = ask;
-    const url = `${config.api}${again ? '/v1/credentials' : '/v1/uploads'}`;
+    // Only those for one key may read it.
+    const only = ask.why === 'look' && ask.key ? `?key=${encodeURIComponent(ask.key)}` : '';
+    const url = `${config.api}${again ? `/v1/credentials${only}` : '/v1/uploads'}`;
     const response = await fetch(url, {
         method: again ? 'GET' : 'POST',
         headers,
