@@ -8,22 +8,26 @@
 #include "checksum.h"
 #include "reply.h"
 
-/* One stored part; about 100 bytes with its ETag. */
+/* One part, in few bytes: there may be ten thousand, and of many uploads. */
 typedef struct ph_part {
-    ph_str etag; /* without quotes; absent while it is hidden by CORS */
-    uint8_t digest[PH_DIGEST_MAX];
-    bool claimed; /* S3 lists it from an earlier session; it counts once it is proven */
-    bool stated;  /* claimed with a checksum, which is in `digest` */
-    bool stored;
-    bool confirmed; /* the server stated the checksum that was sent (or the MD5 as its ETag) */
-    bool listed;    /* ListParts named it as it was stored; see ph_ledger_drop_unlisted */
+    union {
+        uint8_t hex[16];
+        ph_str text;
+    } etag;           /* see ph_ledger_part_etag */
+    bool is_hex : 1;  /* it is 32 digits, as nearly all are */
+    bool claimed : 1; /* S3 lists it from an earlier session; it counts once it is proven */
+    bool stated : 1;  /* claimed with a checksum, which is in the ledger */
+    bool stored : 1;
+    bool confirmed : 1; /* the server stated the checksum that was sent (or the MD5 as its ETag) */
+    bool listed : 1;    /* ListParts named it as it was stored; see ph_ledger_drop_unlisted */
 } ph_part;
 
 typedef struct ph_ledger {
     ph_plan plan;
     ph_alg alg;
     size_t digest_len;
-    ph_part *parts; /* plan.part_count of them */
+    ph_part *parts;   /* plan.part_count of them */
+    uint8_t *digests; /* digest_len bytes of each, behind them in the same block */
     uint32_t stored;
     uint32_t without_etag;
     uint32_t unconfirmed;
@@ -36,6 +40,14 @@ void ph_ledger_clear(ph_ledger *l);
 
 uint64_t ph_ledger_offset(const ph_ledger *l, uint32_t part_number);
 uint64_t ph_ledger_length(const ph_ledger *l, uint32_t part_number);
+
+#define PH_ETAG_TEXT 48 /* bytes that hold any ETag made of an MD5, with its NUL */
+
+/*
+ * The ETag of a part, without quotes; absent while it is hidden by CORS. It is in `place`, or in the
+ * ledger.
+ */
+ph_str ph_ledger_part_etag(const ph_ledger *l, uint32_t part_number, char place[PH_ETAG_TEXT]);
 
 /*
  * Note that a part is stored. `etag` may be absent; `digest` may be empty. A part that is stored
@@ -85,8 +97,6 @@ void ph_ledger_drop(ph_ledger *l, uint32_t part_number);
 
 /* The object's checksum, of all parts in order; `w` is initialised here. */
 void ph_ledger_whole(const ph_ledger *l, ph_checksum_type type, ph_whole *w);
-
-#define PH_ETAG_TEXT 48 /* bytes that hold any ETag made of an MD5, with its NUL */
 
 /* Write the ETag that S3 makes of an MD5: 32 hex digits, and "-N" unless `parts` is 0. */
 void ph_etag_text(const ph_digest *md5, uint32_t parts, char out[PH_ETAG_TEXT]);

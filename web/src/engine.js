@@ -147,7 +147,7 @@ export function writeEvent(tables, event) {
     return {
         kind: tables.events.indexOf(kind),
         id,
-        value: status ?? bytes ?? tables.errors.find(({ name }) => name === code)?.number ?? 0,
+        value: status ?? bytes ?? (code && tables.errors.find(({ name }) => name === code)?.number) ?? 0,
         count: fields.length,
         text: fields.length ? `${fields.join('\0')}\0${body}` : body,
     };
