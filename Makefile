@@ -44,6 +44,7 @@ sources := $(sort $(wildcard src/*.h src/*/*.[ch] wasm/*.c tests/*/*.[ch]))
 api_libs := libmicrohttpd gnutls libcurl jose jansson libcrypto
 programs := $B/parthaul $B/parthaul-api
 module := web/dist/parthaul.wasm web/dist/parthaul-scalar.wasm
+bench_kernels := $(module) $B/bench/kernels-native $B/bench/sum.wasm $D/bench-kernels.ok
 every_dep := build wasm node server strict browser lint fuzz ceph pack
 
 # One command, named in short; V=1 shows it whole.
@@ -119,10 +120,10 @@ clean: ## removes what was built
 
 bench: ## uploaders side by side, into build/bench/report.md (RUNS=5 SIZES=256,2048 CASES= WHO=)
 	@tests/setup/deps.sh build wasm node server browser bench
-	@$(MAKE) -j$$(nproc) all $B/bench/sink
+	@$(MAKE) -j$$(nproc) all $B/bench/sink $(bench_kernels)
 	@node tests/bench/bench.mjs
 
-bench-kernels: $B/bench/kernels-native $B/bench/sum.wasm $(module) $D/bench-kernels.ok ## the kernels beside others, into build/bench/kernels.md
+bench-kernels: $(bench_kernels) ## the kernels beside others, into build/bench/kernels.md
 	@tests/setup/deps.sh browser
 	@node tests/bench/kernels.mjs
 

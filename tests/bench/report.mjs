@@ -164,7 +164,7 @@ export function report() {
         ...records.map(section),
     ];
     for (const name of names.filter((one) => one.startsWith('cli')).sort()) parts.push(commandLine(load(`${out}/results/${name}.json`)));
-    for (const extra of ['overhead', 'kernels']) {
+    for (const extra of ['overhead', 'kernels', 'pipeline']) {
         if (existsSync(`${out}/${extra}.md`)) parts.push(readFileSync(`${out}/${extra}.md`, 'utf8'));
     }
     writeFileSync(`${out}/report.md`, parts.join('\n'));

@@ -28,17 +28,14 @@ export const CHROMIUM = {
 
 /** How to start each, given a folder for the profile. */
 const BROWSERS = {
-    chromium: (profile) =>
-        viaPuppeteer({
-            ...CHROMIUM,
-            userDataDir: profile,
-        }),
-    firefox: (profile) =>
+    chromium: (profile, more) => viaPuppeteer({ ...CHROMIUM, userDataDir: profile, ...more }),
+    firefox: (profile, more) =>
         viaPuppeteer({
             browser: 'firefox',
             executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
             userDataDir: profile,
             env: { ...process.env, HOME: profile },
+            ...more,
         }),
     webkit: viaWebDriver,
 };
@@ -49,10 +46,11 @@ export const browserNames = process.env.BROWSERS?.split(' ') ?? Object.keys(BROW
 /**
  * A browser with a profile of its own and no calls to anywhere. `open()` gives a fresh Tab.
  * @param {string} name @param {string} profile a folder
+ * @param {object} [more] options of Puppeteer's, where it is Puppeteer that drives the browser
  */
-export async function startBrowser(name, profile) {
+export async function startBrowser(name, profile, more) {
     mkdirSync(profile, { recursive: true });
-    return { name, profile, ...(await BROWSERS[name](profile)) };
+    return { name, profile, ...(await BROWSERS[name](profile, more)) };
 }
 
 /** A page. Functions given to it run there; their arguments cross as JSON. */
