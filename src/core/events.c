@@ -1086,6 +1086,12 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
         u->retries++;
         return PH_OK;
     }
+    /* It was completed, perhaps, before S3 said that a part is invalid. */
+    if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_INVALID_PART && err == PH_ERR_NO_SUCH_UPLOAD) {
+        u->doubt = err;
+        ph_upload_enter(u, PH_STATE_CHECKING);
+        return PH_OK;
+    }
     bool no_object = op == PH_OP_HEAD && err == PH_ERR_NOT_FOUND;
     if ((op == PH_OP_LIST_PARTS || no_object) && is_worth_a_restart(u, no_object ? u->doubt : err))
         return ph_upload_restart(u, PH_ERR_NO_SUCH_UPLOAD);

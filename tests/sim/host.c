@@ -42,7 +42,8 @@ static live *begin(world *w, uint32_t id, live_kind kind)
     *l = (live){.id = id,
                 .kind = kind,
                 .begun_ms = w->now_ms,
-                .grant = w->grant_count,
+                .limit_ms = UINT64_MAX,
+                .grant = w->given,
                 .clock_fix = w->clock_fix,
                 .rest = w->resting ? w->rests : 0};
     return l;
@@ -279,6 +280,7 @@ static void start_request(world *w, const ph_action *a)
     l->part = x->rq.op == S3_PUT ? 1 : x->rq.part;
     x->grant = l->grant;
     x->rq.body.version = w->began_version;
+    l->limit_ms = r->limit_ms;
     judge_request(w, l, r);
     if (!w->bug[0])
         choose_way(w, l, r);
@@ -329,8 +331,8 @@ static bool let_in(world *w, exchange *x, s3_answer *a)
     return false;
 }
 
-/* It is at S3. */
-static void arrive(world *w, exchange *x)
+/* see world.h */
+void host_arrive(world *w, exchange *x)
 {
     if (x->dropped)
         return;
@@ -353,7 +355,7 @@ static void arrive(world *w, exchange *x)
     }
     uint32_t retry_after = x->an.retry_after_s;
     if (let_in(w, x, &x->an)) {
-        if (x->rq.op == S3_LIST)
+        if (x->rq.op == S3_LIST && !x->of_twin)
             judge_list(w, &x->rq);
         if (!x->status || x->done_all_the_same)
             s3_do(&w->s3, &x->rq, &x->an);
@@ -456,14 +458,22 @@ static void say_answer(world *w, const exchange *x)
                 ph_err_name(a->err));
 }
 
+/* see world.h */
+void host_answer(const world *w, const exchange *x, ph_header headers[8], char length[24],
+                 ph_event *out)
+{
+    *out = (ph_event){.kind = PH_EVENT_RESPONSE, .id = out->id, .status = x->an.status};
+    out->headers = headers;
+    out->header_count = headers_of(w, x, headers, length);
+    out->body = ph_buf_view(&x->an.body);
+}
+
 static void report_answer(world *w, live *l, exchange *x)
 {
     ph_header h[8];
     char length[24];
-    ph_event e = {.kind = PH_EVENT_RESPONSE, .id = l ? l->id : 0, .status = x->an.status};
-    e.headers = h;
-    e.header_count = headers_of(w, x, h, length);
-    e.body = ph_buf_view(&x->an.body);
+    ph_event e = {.id = l ? l->id : 0};
+    host_answer(w, x, h, length, &e);
     host_report(w, &e);
 }
 
@@ -505,6 +515,8 @@ void host_unreadable(world *w, live *l, int err)
     if (l->x)
         l->x->dropped = true;
     host_forget(w, l);
+    for (uint32_t i = 0; i < w->live_count; i++) /* it fails: what is granted comes too late */
+        w->live[i].given_up = w->live[i].given_up || w->live[i].kind == L_ASK;
     host_report(w, &(ph_event){.kind = PH_EVENT_UNREADABLE, .id = id, .err = err});
 }
 
@@ -518,6 +530,8 @@ static void lost(world *w, const happening *h)
         return;
     }
     sim_say(w, "< failed %u %s", h->x->number, ph_err_name(h->err));
+    if (h->err == PH_ERR_TIMEOUT)
+        w->last_fault_ms = w->now_ms;
     judge_outcome(w, l, h->err, NULL);
     host_forget(w, l);
     host_report(w, &(ph_event){.kind = PH_EVENT_FAILED, .id = h->id, .err = h->err});
@@ -674,12 +688,8 @@ static void granted(world *w, const happening *h)
         judge_denied(w, l, PH_ERR_BAD_JSON);
     } else {
         host_grant_text(w, w->presign_checks ? &l->checksum : NULL, document, sizeof document);
-        w->refused = false;
-        w->in_a_row = 0;
-        w->given = w->grant_count;
-        w->begun = true;
-        w->denials = 0;
-        w->clock_fix += w->says_time; /* whatever was signed before says nothing any more */
+        if (!l->given_up)
+            judge_granted(w);
     }
     sim_say(w, "< granted %u # of %u", w->grant_count, w->grant_count);
     uint32_t id = l->id;
@@ -919,11 +929,13 @@ void host_happens(world *w, const happening *h)
 {
     bool own = !w->over && !w->dead && h->session == w->session;
     bool of_host = h->kind == H_RESUME || h->kind == H_ONLINE || h->kind == H_RELEASE;
-    if (h->kind != H_ARRIVE && !of_host && !own)
+    if (h->kind == H_TWIN)
+        twin_happens(w, h);
+    if (h->kind == H_TWIN || (h->kind != H_ARRIVE && !of_host && !own))
         return;
     switch (h->kind) {
     case H_ARRIVE:
-        arrive(w, h->x);
+        host_arrive(w, h->x);
         if (h->x->silent && !h->x->lost) {
             h->x->lost = true;
             live *l = NULL;
@@ -956,6 +968,7 @@ void host_happens(world *w, const happening *h)
         if (!w->over && !w->dead)
             say_and_tell(w, "online", PH_EVENT_ONLINE);
         return;
+    case H_TWIN: return;
     case H_RELEASE:
         w->held = false;
         sim_say(w, "@ may-send yes");

@@ -53,15 +53,20 @@ static bool provable(const world *w)
 
 /* ---- Requests ----------------------------------------------------------------------------------- */
 
-/* Does the snapshot name this upload? */
-static bool kept_has(const world *w, const char *id)
+static bool names(const ph_buf *kept, const char *id)
 {
     char quoted[32];
     size_t n = (size_t)snprintf(quoted, sizeof quoted, "\"%s\"", id);
-    for (size_t i = 0; w->has_kept && i + n <= w->kept.len; i++)
-        if (memcmp(w->kept.ptr + i, quoted, n) == 0)
+    for (size_t i = 0; i + n <= kept->len; i++)
+        if (memcmp(kept->ptr + i, quoted, n) == 0)
             return true;
     return false;
+}
+
+/* Does the snapshot name this upload? */
+static bool kept_has(const world *w, const char *id)
+{
+    return w->has_kept && names(&w->kept, id);
 }
 
 /* After so many failures of one request, the upload has to have rested since the last. */
@@ -98,8 +103,8 @@ static void judge_rest(world *w, const live *l)
     }
 }
 
-/* What may be left behind in S3 is known when it was told. */
-static void judge_warning(world *w, ph_str message)
+/* see world.h; what may be left behind in S3 is known when it was told */
+void judge_warning(world *w, ph_str message)
 {
     w->told_of_orphan =
         w->told_of_orphan ||
@@ -219,8 +224,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
     if (w->options.keep && l->op == S3_PART && !kept_has(w, l->x->rq.upload_id))
         sim_bug(w, "sends a part of an upload that is not kept");
     /* Where nothing got in the way, credentials are renewed before they end. */
-    if (!w->disturbed && !l->x->rq.presigned && w->grant_count && w->life_ms >= 10 * 60000 &&
-        w->grants[w->grant_count].end_ms <= w->now_ms)
+    if (!w->disturbed && !l->x->rq.presigned && w->given && w->life_ms >= 10 * 60000 &&
+        w->grants[w->given].end_ms <= w->now_ms)
         sim_bug(w, "sends %s with credentials that have ended", s3_op_name(l->op));
 }
 
@@ -329,7 +334,8 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
     }
     if (l->op == S3_PART || l->op == S3_PUT) {
         part_succeeded(w, l, a);
-        w->quiet_ms = sim_host_ms(w) + (w->now_ms - l->begun_ms) / 2;
+        uint64_t took = w->now_ms - l->begun_ms; /* what is longer than it may be was sleep */
+        w->quiet_ms = sim_host_ms(w) + (took < l->limit_ms ? took : l->limit_ms) / 2;
     }
     if (l->op == S3_LIST && state_of(w) != PH_STATE_ABORTING)
         list_succeeded(w);
@@ -353,12 +359,14 @@ static void gone(world *w, const live *l)
 {
     const char *id = l->x->rq.upload_id;
     for (uint32_t i = 0; i < w->live_count; i++)
-        w->live[i].given_up = true;
+        w->live[i].given_up = w->live[i].given_up || w->live[i].kind == L_REQUEST;
     if (strcmp(w->gone_id, id) != 0)
         w->gone++;
     snprintf(w->gone_id, sizeof w->gone_id, "%s", id);
     if (w->gone > 1)
         judge_excuse(w, PH_ERR_NO_SUCH_UPLOAD);
+    if (w->twin.was && strcmp(w->s3.object.upload_id, id) != 0)
+        excuse_doubt(w);
     if (w->s3.object.there && !provable(w))
         excuse_doubt(w);
 }
@@ -366,7 +374,7 @@ static void gone(world *w, const live *l)
 /* Those that are the newest, or, of the older ones, the second in a row that nobody knew to be bad. */
 static void creds_refused(world *w, const live *l, int err)
 {
-    bool late = l->grant != w->grant_count;
+    bool late = l->grant != w->given;
     if (w->refused || (late && l->grant <= w->refused_grant))
         return;
     w->refused_grant = l->grant;
@@ -478,6 +486,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         }
         if (put && w->session > 1) /* nothing is kept of it */
             fatal(w, l, err);
+        if (w->twin.was && strcmp(w->s3.object.upload_id, l->x->rq.upload_id) != 0)
+            fatal(w, l, err);
         if ((put || l->op == S3_COMPLETE) && w->s3.object.there && !w->s3.object.foreign &&
             provable(w))
             return;
@@ -540,6 +550,16 @@ void judge_ask(world *w, const live *l)
 }
 
 /* see world.h */
+void judge_granted(world *w)
+{
+    w->given = w->grant_count;
+    w->refused = false;
+    w->begun = true;
+    w->in_a_row = w->denials = 0;
+    w->clock_fix += w->says_time; /* whatever was signed before says nothing any more */
+}
+
+/* see world.h */
 void judge_denied(world *w, const live *l, int err)
 {
     /* Those that are there live on, whatever any clock says, until S3 refuses them. */
@@ -599,7 +619,7 @@ void judge_session(world *w)
     w->refusals = w->late_refusals = w->refused_grant = 0;
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
-        w->final_vouched = false;
+        w->final_vouched = w->final_etag_vouched = w->final_etag_md5 = false;
     w->gone_id[0] = '\0';
     w->last_stored = 0;
     if (w->session == 1)
@@ -646,7 +666,8 @@ void judge_wait(world *w)
             sim_bug(w, "waits for what was sent before it slept");
     for (uint32_t i = 0; w->options.keep && i < w->s3.upload_count; i++) {
         const s3_upload *u = &w->s3.uploads[i];
-        if (u->delivered && !u->gone && !u->pardoned && !kept_has(w, u->id) && !w->aborting)
+        if (u->delivered && !u->gone && !u->pardoned && !kept_has(w, u->id) && !w->aborting &&
+            !w->twin.was)
             sim_bug(w, "waits while nobody keeps the upload %s", u->id);
     }
 }
@@ -670,11 +691,13 @@ void judge_progress(world *w)
 
 /* ---- In the end --------------------------------------------------------------------------------- */
 
-static void judge_left(world *w)
+/* see world.h */
+void judge_left(world *w)
 {
-    for (uint32_t i = 0; i < w->s3.upload_count; i++) {
+    for (uint32_t i = 0; !w->twin.upload && i < w->s3.upload_count; i++) {
         const s3_upload *u = &w->s3.uploads[i];
-        if (u->gone || u->pardoned || kept_has(w, u->id))
+        bool twins = w->twin.keeps && names(&w->twin.kept, u->id);
+        if (u->gone || u->pardoned || kept_has(w, u->id) || twins)
             continue;
         if (u->delivered)
             sim_bug(w, "leaves the upload %s behind", u->id);
@@ -724,7 +747,7 @@ static void judge_receipt(world *w)
     s3_upload *own = multi && r->upload_id.len ? &w->s3.uploads[0] : NULL;
     while (own && !is_text(r->upload_id, own->id))
         own++;
-    if (own && w->session > 1 && !is_text(r->upload_id, o->upload_id))
+    if (own && (w->session > 1 || w->twin.was) && !is_text(r->upload_id, o->upload_id))
         own->pardoned = true;
     else if (multi != (r->upload_id.len > 0) || (multi && !is_text(r->upload_id, o->upload_id)))
         sim_bug(w, "a receipt with another upload id");

@@ -318,6 +318,8 @@ static void destroy(world *w)
     if (memory_held())
         sim_bug(w, "loses %zu bytes of memory", memory_held());
     ph_buf_clear(&w->kept);
+    twin_end(w);
+    ph_buf_clear(&w->twin.kept);
     free(w->heap);
     free(w->parts);
     s3_clear(&w->s3);
@@ -375,6 +377,7 @@ static void change_file(world *w)
     f->first[f->version] = sim_below(w, cells);
     f->last[f->version] = f->first[f->version] + sim_below(w, 3);
     sim_say(w, "# the file changes");
+    w->may_differ = w->may_differ || w->twin.upload; /* it may send what it has read */
     for (bool found = true; found && !w->bug[0];) {
         found = false;
         for (uint32_t i = 0; i < w->live_count && !found; i++) {
@@ -445,6 +448,8 @@ static void interfere(world *w)
         sim_say(w, "# somebody else writes the key");
         s3_put_foreign(&w->s3);
     }
+    if (w->has_kept && w->plan.part_count > 1 && !w->twin.was && sim_fault(w, F_TWIN))
+        twin_begin(w);
     if (!w->held && sim_fault(w, F_HOLD)) {
         w->held = true;
         sim_say(w, "@ may-send no");
@@ -457,7 +462,7 @@ static void interfere(world *w)
 /* What happens to a host that sleeps happens when it wakes; answers may not have waited. */
 static bool put_off(world *w, happening *h)
 {
-    if (h->kind == H_ARRIVE || w->now_ms >= w->frozen_until_ms)
+    if (h->kind == H_ARRIVE || h->kind == H_TWIN || w->now_ms >= w->frozen_until_ms)
         return false;
     if (h->session != w->session)
         return false;
@@ -490,7 +495,7 @@ static void turn(world *w)
         w->now_ms = h.at_ms;
     if (!put_off(w, &h)) {
         host_happens(w, &h);
-        if (h.kind != H_ARRIVE)
+        if (h.kind != H_ARRIVE && h.kind != H_TWIN)
             interfere(w);
     }
     sim_release(h.x);
@@ -558,7 +563,10 @@ static void run(world *w)
         host_happens(w, &h);
         sim_release(h.x);
     }
-    if (w->done && !w->may_differ && !s3_holds_file(&w->s3, w->began_version))
+    if (w->twin.was && !w->bug[0])
+        judge_left(w);
+    bool twins = w->twin.was && s3_holds_file(&w->s3, w->twin.version);
+    if (w->done && !w->may_differ && !twins && !s3_holds_file(&w->s3, w->began_version))
         sim_bug(w, "what was done is undone");
 }
 

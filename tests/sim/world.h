@@ -5,6 +5,7 @@
  *     main.c       seeds, processes, what is printed
  *     world.c      makes a world from a seed; time, and what happens next
  *     host.c       does what the engine asks, as well as the adversary lets it
+ *     twin.c       a second engine at the same upload
  *     judge.c      what may fail and why, and what must hold, at every step and in the end
  *     memory.c     how much the engine holds; lets allocations fail
  *     s3.c bytes.c S3, and the file
@@ -59,6 +60,7 @@ typedef enum fault {
     F_NOMEM,
     F_KILL,   /* the host dies, and begins again from the last snapshot */
     F_DAMAGE, /* ... which is not what it was */
+    F_TWIN,   /* another engine goes on from the same snapshot */
     F_COUNT,
 } fault;
 
@@ -71,6 +73,7 @@ typedef struct exchange {
     s3_answer an;
     uint64_t headers_ms; /* when S3 sees its headers */
     uint64_t answer_ms;  /* when the answer is back, at the earliest */
+    bool of_twin;
     bool arrived;
     bool dropped;
     bool lost;   /* its end is on its way without an answer */
@@ -96,8 +99,8 @@ typedef struct live {
     ph_alg alg[2];
     ph_why why;
     ph_digest checksum; /* ASK */
-    uint64_t begun_ms;
-    uint32_t grant;     /* the newest when it began */
+    uint64_t begun_ms, limit_ms;
+    uint32_t grant;     /* the newest that the engine had when it began */
     uint32_t clock_fix; /* the same */
     bool refused_since; /* ASK: credentials were refused meanwhile */
     bool given_up;      /* it will be cancelled */
@@ -114,6 +117,7 @@ typedef enum happening_kind {
     H_RESUME,
     H_ONLINE,
     H_RELEASE,
+    H_TWIN, /* its request arrives and is answered; or it wanted to be woken */
 } happening_kind;
 
 typedef struct happening {
@@ -127,6 +131,17 @@ typedef struct happening {
 typedef struct grant {
     uint64_t end_ms; /* UINT64_MAX: none */
 } grant;
+
+/* Another engine at the same upload. */
+typedef struct twin {
+    bool was; /* there was one */
+    ph_upload *upload;
+    ph_buf kept;
+    bool keeps;
+    uint32_t version; /* of the file */
+    uint32_t live[SIM_LIVE], live_count, steps;
+    uint64_t tick_ms;
+} twin;
 
 /* What the judge knows of a part. */
 typedef struct part_record {
@@ -188,6 +203,8 @@ typedef struct world {
     uint32_t grant_count;
     bool woken; /* by its own wait */
     uint32_t steps, idle, turns;
+
+    twin twin;
 
     /* the judge */
     bool excused[1024];
@@ -266,12 +283,25 @@ void host_grant_text(world *w, const ph_digest *checksum, char *out, size_t size
 uint32_t host_signer(const s3_request *r);
 void host_unreadable(world *w, live *l, int err);
 
+/* A request is at S3. */
+void host_arrive(world *w, exchange *x);
+/* The event that its answer is; `headers` and `length` are room for what it points to. */
+void host_answer(const world *w, const exchange *x, ph_header headers[8], char length[24],
+                 ph_event *out);
+
+/* ---- twin.c ---- */
+
+void twin_begin(world *w);
+void twin_happens(world *w, const happening *h);
+void twin_end(world *w);
+
 /* ---- judge.c ---- */
 
 void judge_request(world *w, const live *l, const ph_request *r);
 /* A request ended with `err`; `answer` may be NULL. Called before the engine is told. */
 void judge_outcome(world *w, const live *l, int err, const s3_answer *answer);
 void judge_ask(world *w, const live *l);
+void judge_granted(world *w); /* what was granted last */
 void judge_denied(world *w, const live *l, int err);
 void judge_excuse(world *w, int err);
 void judge_text(world *w, const char *where, ph_str text);
@@ -279,6 +309,7 @@ void judge_session(world *w); /* one begins */
 void judge_give_up(world *w); /* parts will be cancelled */
 void judge_hurry(world *w);   /* nothing has to wait any more */
 void judge_woke(world *w);
+void judge_warning(world *w, ph_str message);
 void judge_notice(world *w, const ph_notice *n);
 void judge_kill(world *w);
 void judge_list(world *w, const s3_request *r); /* S3 is about to answer ListParts */
@@ -286,6 +317,7 @@ void judge_save(world *w, ph_str snapshot);
 void judge_wait(world *w);
 void judge_progress(world *w);
 void judge_end(world *w);
+void judge_left(world *w); /* behind, in S3 */
 
 /* ---- memory.c ---- */
 
