@@ -64,7 +64,7 @@ static int answer(job *j, ph_event_kind kind, uint32_t id, double value, unsigne
                   const char *text, size_t len)
 {
     memcpy(ph_stage(), text, len);
-    return ph_report(j, NOW, kind, id, value, fields, len);
+    return ph_report(j, NOW, (int)kind, id, value, fields, len);
 }
 
 #define ANSWER(j, kind, id, value, fields, text) \
