@@ -174,7 +174,7 @@ ours_asan = $(CC) -O1 -g $(sanitize)
 theirs_asan = $(CC) -O1 -g -fsanitize=address
 ours_fuzz = $(FUZZ_CC) -O1 -g $(sanitize) -fsanitize=fuzzer-no-link
 theirs_fuzz = $(FUZZ_CC) -O1 -fsanitize=address -fsanitize=fuzzer-no-link
-ours_covered = $(FUZZ_CC) -O1 -g -fprofile-instr-generate -fcoverage-mapping
+ours_covered = $(FUZZ_CC) -O1 -g -w -fprofile-instr-generate -fcoverage-mapping# the others warn
 theirs_covered = $(FUZZ_CC) -O1
 ours_wasm = $(ours_scalar) -msimd128
 ours_scalar = $(EMCC) $(optimise) -mbulk-memory
