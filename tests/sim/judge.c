@@ -69,6 +69,12 @@ static bool kept_has(const world *w, const char *id)
     return w->has_kept && names(&w->kept, id);
 }
 
+/* How long it has tried in vain: so much and no more tries its patience. */
+static uint64_t in_vain_ms(const world *w)
+{
+    return w->now_ms - w->alive_ms + w->turned_ms;
+}
+
 /* After so many failures of one request, the upload has to have rested since the last. */
 static bool must_rest(const world *w, uint32_t fails, uint32_t rests)
 {
@@ -284,7 +290,7 @@ static void count(world *w, const live *l, int err, const s3_answer *answer)
     else
         w->not_before_ms[l->op] = w->now_ms + wait;
     uint64_t patience = w->options.patience_ms;
-    bool spent = patience && sim_host_ms(w) - w->alive_ms >= patience;
+    bool spent = patience && in_vain_ms(w) >= patience;
     if (aborting ? *fails >= ABORT_TRIES : spent)
         fatal(w, l, err);
 }
@@ -322,7 +328,8 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
 {
     const s3_quirks *q = &w->s3.quirks;
     w->refusals = w->late_refusals = w->refused_grant = w->clock_fixes = w->in_a_row = 0;
-    w->alive_ms = sim_host_ms(w);
+    w->alive_ms = w->now_ms;
+    w->turned_ms = 0;
     if (l->op != S3_ABORT)
         w->fails[l->op] = 0;
     w->heard = true;
@@ -527,9 +534,20 @@ void judge_hurry(world *w)
     w->hurried_ms = w->now_ms;
     w->paced_ms = w->quiet_ms = 0;
     w->in_a_row = 0;
-    w->alive_ms = sim_host_ms(w);
+    w->alive_ms = w->now_ms;
+    w->turned_ms = 0;
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
         w->parts[n].not_before_ms = 0;
+}
+
+/* see world.h */
+void judge_turned(world *w, uint64_t ms)
+{
+    const uint64_t silence_ms = 620000; /* so long a request may take without a word */
+    uint64_t alive_ms = w->alive_ms, turned_ms = w->turned_ms;
+    judge_hurry(w);
+    w->alive_ms = alive_ms;
+    w->turned_ms = turned_ms + (ms < silence_ms ? ms : silence_ms);
 }
 
 /* see world.h */
@@ -569,7 +587,7 @@ void judge_denied(world *w, const live *l, int err)
         if (!w->offline)
             w->denials++;
         uint64_t patience = w->options.patience_ms;
-        if (needed && patience && sim_host_ms(w) - w->alive_ms >= patience)
+        if (needed && patience && in_vain_ms(w) >= patience)
             judge_excuse(w, err);
         return;
     }
@@ -611,7 +629,8 @@ void judge_session(world *w)
     memset(w->parts, 0, (PH_PART_MAX_COUNT + 1) * sizeof *w->parts);
     memset(w->fails, 0, sizeof w->fails);
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
-    w->alive_ms = sim_host_ms(w);
+    w->alive_ms = w->now_ms;
+    w->turned_ms = 0;
     w->resting = w->lacks_condition = false;
     w->in_a_row = 0;
     w->paced_ms = w->quiet_ms = 0;

@@ -423,11 +423,10 @@ static void interfere(world *w)
         sim_say(w, "# the host sleeps");
     }
     if (sim_fault(w, F_JUMP)) {
-        w->skew_ms += (int64_t)sim_below(w, 2 * S3_HOUR);
+        uint64_t ms = sim_below(w, 2 * S3_HOUR);
+        w->skew_ms += (int64_t)ms;
         w->skews++;
-        uint64_t alive = w->alive_ms;
-        judge_hurry(w);
-        w->alive_ms = alive; /* patience goes by the host's clock */
+        judge_turned(w, ms);
         sim_say(w, "# the clock is turned forward");
     }
     if (sim_fault(w, F_CHANGE))

@@ -214,6 +214,7 @@ typedef struct world {
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
+    uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
     uint64_t paced_ms, quiet_ms; /* no part before: max_rate, polite; by the host's clock */
     uint32_t rests, in_a_row;
     bool told_of_orphan; /* that S3 may have an upload whose id nobody knows */
@@ -309,6 +310,7 @@ void judge_session(world *w); /* one begins */
 void judge_give_up(world *w); /* parts will be cancelled */
 void judge_hurry(world *w);   /* nothing has to wait any more */
 void judge_woke(world *w);
+void judge_turned(world *w, uint64_t ms); /* the clock, forward */
 void judge_warning(world *w, ph_str message);
 void judge_notice(world *w, const ph_notice *n);
 void judge_kill(world *w);
