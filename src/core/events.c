@@ -337,7 +337,9 @@ static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
     u->paused = false;
     u->rest_err = PH_OK;
     ph_upload_cancel(u, &u->ask);
-    ph_upload_enter(u, PH_STATE_DONE);
+    /* The object was there already, and nobody may know whether the parts still are. */
+    bool left = u->doubt == PH_ERR_EXISTS && !u->single;
+    ph_upload_enter(u, left ? PH_STATE_ABORTING : PH_STATE_DONE);
     return PH_OK;
 }
 
@@ -892,11 +894,8 @@ static int checked(ph_upload *u, const ph_reply *reply)
     bool ours = s == STATES_OURS;
     if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
         ours = ph_str_equal(reply->etag, ph_str_from(etag));
-    if (ours && (!reply->has_size || reply->size == u->options.size)) {
-        if (u->doubt == PH_ERR_EXISTS && !u->single) /* ListParts told nothing */
-            ph_upload_warn(u, ABORT_WARNING);
+    if (ours && (!reply->has_size || reply->size == u->options.size))
         return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
-    }
     /* After a lost answer of ours, it is newer than ours: that is not to be overwritten. */
     if (u->resumed && u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
         return ph_upload_restart(u, u->doubt);
@@ -909,7 +908,7 @@ static void end_abort(ph_upload *u, bool kept)
 {
     if (kept)
         ph_upload_warn(u, ABORT_WARNING);
-    ph_upload_enter(u, PH_STATE_FAILED);
+    ph_upload_enter(u, u->failure.err ? PH_STATE_FAILED : PH_STATE_DONE);
 }
 
 /* A part that was in flight can arrive after Abort, and then its bytes stay until the next one. */

@@ -762,13 +762,10 @@ static void judge_receipt(world *w)
         sim_bug(w, "a receipt with the ETag %.*s", (int)r->etag.len, r->etag.ptr);
     if (w->final_shown && !is_text(r->version_id, w->final_version))
         sim_bug(w, "a receipt with another version");
-    /* An upload that found its object there, put by an earlier one, leaves its parts behind. */
-    s3_upload *own = multi && r->upload_id.len ? &w->s3.uploads[0] : NULL;
-    while (own && !is_text(r->upload_id, own->id))
-        own++;
-    if (own && (w->session > 1 || w->twin.was) && !is_text(r->upload_id, o->upload_id))
-        own->pardoned = true;
-    else if (multi != (r->upload_id.len > 0) || (multi && !is_text(r->upload_id, o->upload_id)))
+    /* An upload may find its object there, put by an earlier one or by its twin. */
+    bool other = w->session > 1 || w->twin.was;
+    if (multi != (r->upload_id.len > 0) ||
+        (multi && !other && !is_text(r->upload_id, o->upload_id)))
         sim_bug(w, "a receipt with another upload id");
     if (o->checksum[0] && o->alg == r->alg && !w->may_differ && !is_text(r->checksum, o->checksum))
         sim_bug(w, "a receipt with the checksum %.*s for %s", (int)r->checksum.len, r->checksum.ptr,
