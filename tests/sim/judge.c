@@ -474,7 +474,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         return;
     case PH_ERR_CONFLICT:
         count(w, l, err, a);
-        if (!put && (!w->ambiguous || l->op != S3_COMPLETE))
+        if (!put && (!w->ambiguous || w->twin.was || l->op != S3_COMPLETE))
             fatal(w, l, err);
         if (l->op == S3_COMPLETE && !w->fails[S3_COMPLETE])
             fatal(w, l, err);
@@ -609,6 +609,9 @@ void judge_list(world *w, const s3_request *r)
     if (!u || u->gone || q->forbids_list)
         return;
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
+    for (uint32_t n = 1; w->twin.was && n <= w->plan.part_count; n++)
+        if (n >= u->room || !u->parts[n].there) /* it has aborted, and the parts are gone */
+            w->parts[n].stored = w->parts[n].listed = false;
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
         const s3_part *p = &u->parts[n];
         sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
