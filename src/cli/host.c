@@ -37,6 +37,7 @@ typedef struct host {
     bool warned;        /* that there is none */
     bool unsure;        /* S3 may have parts of what had to be given up */
     int last_err;       /* of what was tried again last */
+    unsigned lacks;     /* what the server was found not to know, bits of ph_lack */
     bool aborted;
     uint64_t asleep_ms; /* how long the machine has slept, ever */
     uint64_t turn_ms;   /* when the loop was last here */
@@ -159,8 +160,21 @@ static void forget(host *h)
     h->kept = false;
 }
 
+static void learn(host *h, int err)
+{
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++) {
+        if (ph_lack_err(i) != err || h->lacks & 1u << i)
+            continue;
+        h->lacks |= 1u << i;
+        if (h->options->place.len)
+            kept_learn(h->options->place, h->lacks);
+    }
+}
+
 static void notice(host *h, const ph_notice *n)
 {
+    if (n->kind == PH_NOTICE_WARNING)
+        learn(h, n->err);
     h->unsure = h->unsure || n->kind == PH_NOTICE_WARNING;
     if (n->kind == PH_NOTICE_RETRY)
         h->last_err = n->err;
@@ -287,6 +301,7 @@ static int start(host *h)
     upload.keep = o->kept != NULL;
     upload.snapshot = o->snapshot;
     h->kept = o->snapshot.len > 0;
+    h->lacks = upload.server_lacks;
     upload.seed = h->begun_run << 20 ^ h->begun_ms ^ (uint64_t)getpid();
     int err = ph_upload_new(&upload, now_ms(h), &h->upload);
     if (err == PH_OK && o->abort) {

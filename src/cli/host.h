@@ -15,6 +15,7 @@ typedef struct host_options {
     const source *file;
     const kept *kept;   /* where to keep it; NULL: it is not */
     ph_str snapshot;    /* to go on with, or absent */
+    ph_str place;       /* of the server, to keep what it does not know; absent: that is not kept */
     bool abort;         /* only to give it up */
     const login *login; /* NULL: upload->credentials are all there is */
     const char *ca_bundle;

@@ -15,11 +15,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/crypto.h"
 #include "core/enc.h"
 #include "core/snapshot.h"
+
+#define LEARNED_S (7 * 86400)
 
 /* ---- The folder ------------------------------------------------------------------------------ */
 
@@ -251,4 +254,69 @@ int kept_set_aside(const kept *k)
     char name[64];
     suffix(k, ".damaged", name);
     return renameat(k->folder, k->name, k->folder, name) == 0 ? PH_OK : PH_ERR_NOT_KEPT;
+}
+
+/* ---- Servers --------------------------------------------------------------------------------- */
+
+/* Its file is written and read as a snapshot's is. */
+static bool open_server(ph_str place, kept *out)
+{
+    char folder[sizeof out->where - 48];
+    uint8_t hash[PH_SHA256_LEN];
+    ph_buf name;
+    *out = (kept){.folder = -1, .lock = -1};
+    ph_buf_init(&name, sizeof out->name);
+    ph_sha256(place.ptr, place.len, hash);
+    ph_enc_hex(&name, hash, 16);
+    snprintf(out->name, sizeof out->name, "%.*s.server", (int)name.len, name.ptr);
+    if (name.err == PH_OK && name_folder(folder, sizeof folder))
+        out->folder = open_folder(folder);
+    ph_buf_clear(&name);
+    return out->folder >= 0;
+}
+
+/* see kept.h */
+unsigned kept_lacks(ph_str place)
+{
+    kept k;
+    struct stat st;
+    ph_buf text;
+    unsigned lacks = 0;
+    if (!open_server(place, &k))
+        return 0;
+    ph_buf_init(&text, PH_SNAPSHOT_MAX + 8192);
+    bool recent = fstatat(k.folder, k.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  time(NULL) >= st.st_mtim.tv_sec && time(NULL) - st.st_mtim.tv_sec < LEARNED_S;
+    if (recent && kept_read(&k, &text) == PH_OK) {
+        ph_str rest = ph_buf_view(&text);
+        while (rest.ptr) {
+            ph_str line = ph_str_cut(&rest, '\n');
+            for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+                if (ph_str_equal(line, ph_str_from(ph_err_name(ph_lack_err(i)))))
+                    lacks |= 1u << i;
+        }
+    }
+    ph_buf_clear(&text);
+    kept_close(&k);
+    return lacks;
+}
+
+/* see kept.h */
+void kept_learn(ph_str place, unsigned lacks)
+{
+    kept k;
+    ph_buf text;
+    if (!open_server(place, &k))
+        return;
+    ph_buf_init(&text, 1024);
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++) {
+        if (!(lacks & 1u << i))
+            continue;
+        ph_buf_cstr(&text, ph_err_name(ph_lack_err(i)));
+        ph_buf_char(&text, '\n');
+    }
+    if (text.err == PH_OK)
+        kept_write(&k, ph_buf_view(&text));
+    ph_buf_clear(&text);
+    kept_close(&k);
 }

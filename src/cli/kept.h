@@ -2,7 +2,7 @@
  *
  * kept - what `parthaul put` keeps of an upload that has not ended, so that the same command goes
  * on with it: one file for each pair of a file and its destination, never a secret in it, and a
- * lock, so that two processes do not run one upload.
+ * lock, so that two processes do not run one upload. And what servers were found not to know.
  */
 #ifndef CLI_KEPT_H
 #define CLI_KEPT_H
@@ -39,5 +39,14 @@ int kept_remove(const kept *k);
 
 /* Set a snapshot that makes no sense aside, as NAME.damaged, instead of removing it. */
 int kept_set_aside(const kept *k);
+
+/*
+ * What the server at `place` (any text that names it) was found not to know, as bits of ph_lack. 0
+ * when nothing is kept of it, or only for more than a week: it may have learned.
+ */
+unsigned kept_lacks(ph_str place);
+
+/* Keep that, in place of what was kept of it; where it cannot be, the next upload finds it out again. */
+void kept_learn(ph_str place, unsigned lacks);
 
 #endif

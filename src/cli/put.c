@@ -556,6 +556,11 @@ static int upload(const char *command, arguments *a, const char *path)
                              .timeout_ms = (uint32_t)a->timeout_s * 1000,
                              .json = a->json,
                              .quiet = a->quiet};
+        if (!a->never) {
+            const ph_str *endpoint = &a->upload.target.endpoint;
+            host.place = l.url.len ? l.url : endpoint->len ? *endpoint : PH_STR("AWS");
+            a->upload.server_lacks = kept_lacks(host.place);
+        }
         code = run(a, path, &r, &host);
     }
     login_clear(&l);

@@ -258,6 +258,28 @@ def try_changed(w):
     w.file.write_bytes(DATA)
 
 
+def try_lacks(w):
+    """What a server does not know is asked once, and a week later again."""
+    def creates(name, *options):
+        key = f"faults/knows-no-checksums@{name}"
+        code, receipt, err = w.put(key, "--checksum", "crc64nvme", *options)
+        check(f"lacks {name}: done and said", (code, receipt.get("serverLacks"), "checksum headers" in err),
+              (0, ["LACKS_CHECKSUM"], True))
+        return len([1 for entry in w.server.log if entry[:2] == (key, "Create")])
+    check("lacks: found out", creates("first"), 2)
+    check("lacks: remembered", creates("second"), 1)
+    check("lacks: not where nothing is to be kept", creates("never", "--resume", "never"), 2)
+    [path] = w.kept(".server")
+    check("lacks: what is kept", path.read_text(), "LACKS_CHECKSUM\n")
+    then = time.time() - 8 * 86400
+    os.utime(path, (then, then))
+    check("lacks: asked again", creates("third"), 2)
+    check("lacks: remembered anew", creates("fourth"), 1)
+    path.write_text("LACKS_NOTHING\n\nLACKS")
+    check("lacks: what makes no sense is nothing", creates("fifth"), 2)
+    path.unlink()
+
+
 def try_options(w):
     key = "faults/fine@options"
     w.begin(key, 2, "--metadata", "a=b", "--content-type", "a/b")
@@ -298,7 +320,7 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_frozen, try_secrets, try_denied_abort, try_damaged,
-                     try_changed, try_options, try_nowhere):
+                     try_changed, try_lacks, try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)

@@ -772,6 +772,16 @@ def _(r):
         body=re.sub(r"<ChecksumCRC64NVME>[^<]*", "<ChecksumCRC64NVME>AAAAAAAAAAA=", r.complete()))
 
 
+@fault("knows-no-checksums")
+def _(r):
+    """It refuses what it does not know, and says which."""
+    name = next((n for n in r.headers if n.lower().startswith("x-amz-checksum-")), None)
+    if not name or r.op == "Complete":
+        return False
+    raise Refused(501, "NotImplemented", "A header you provided implies functionality that is not "
+                  "implemented", Header=name)
+
+
 @fault("no-namespace")
 def _(r):
     NO_NAMESPACE = re.compile(r' xmlns="[^"]*"')
