@@ -5,12 +5,13 @@
 // SERVER=versitygw puts that one behind the proxy. It lends nothing, so the page has its keys.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 
 import { browserNames, startBrowser } from './browsers.mjs';
 import { makeFile, MiB, openModule } from './common.mjs';
 import { runIn, sleep, test, until } from './harness.mjs';
-import { mint, startDemo, startReader, work } from './stack.mjs';
+import { mint, root, startDemo, startReader, work } from './stack.mjs';
 
 const strict = process.env.SERVER === 'versitygw';
 const demo = await startDemo({ faults: true, strict });
@@ -47,11 +48,11 @@ function everything() {
  * Start an upload in parts of 5 MiB, with these options; `finish` waits for its end. The rights are
  * those that the API lends, or those of `lent`.
  */
-async function begin(options = {}, lent = strict ? everything() : null) {
+async function begin(options = {}, lent = strict ? everything() : null, more = {}) {
     const key = `upload/faults-${browser.name}/${++nth}`;
     const token = mint(demo, { sub: `faults-${browser.name}` });
     await page.choose('#own', path);
-    await page.evaluate((api, token, lent, options) => {
+    await page.evaluate((api, token, lent, options, more) => {
         const getCredentials = async () => {
             if (lent) return lent;
             const answer = await fetch(`${api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
@@ -61,7 +62,7 @@ async function begin(options = {}, lent = strict ? everything() : null) {
             if (livesMs) document.credentials.expiration = new Date(Date.now() + livesMs).toISOString();
             return document;
         };
-        const parthaul = new Parthaul({ getCredentials, workerUrl, transport: 'xhr', keep: false });
+        const parthaul = new Parthaul({ getCredentials, workerUrl, transport: 'xhr', keep: false, ...more });
         const upload = parthaul.upload(document.querySelector('#own').files[0], { partSize: 5 << 20, ...options });
         const told = [];
         for (const type of ['retry', 'warning']) {
@@ -72,7 +73,7 @@ async function begin(options = {}, lent = strict ? everything() : null) {
         window.ended = upload.done
             .then((receipt) => ({ receipt }), (error) => ({ error: plain(error) }))
             .finally(() => parthaul.close());
-    }, demo.api, token, lent, { key, ...options });
+    }, demo.api, token, lent, { key, ...options }, more);
     return async function finish() {
         const { receipt, error } = await page.evaluate(() => window.ended);
         const told = await page.evaluate(() => window.told);
@@ -87,7 +88,7 @@ async function begin(options = {}, lent = strict ? everything() : null) {
 const run = async (...args) => (await begin(...args))();
 
 /** It arrived, to the byte, and these parts were sent so often. */
-async function assertArrived({ key, receipt, error, told, sent, log, count }, expected, cut = false) {
+async function assertArrived({ key, receipt, error, told, sent, log }, expected, cut = false) {
     assert.ok(receipt, `${JSON.stringify(error)} ${JSON.stringify(told)}`);
     const stored = await reader.ask({ do: 'compare', key, file: path });
     assert.ok(stored.equal, 'other bytes');
@@ -97,7 +98,8 @@ async function assertArrived({ key, receipt, error, told, sent, log, count }, ex
     assert.equal(receipt.verified, strict && cut ? 'parts' : 'object');
     if (expected) assert.deepEqual(sent, expected, JSON.stringify(log.filter((entry) => entry.rule !== undefined)));
     // Of one whose answer was lost only S3 knows; the bucket's lifecycle rule ends it.
-    assert.equal(await uploadsLeft(key), Math.max(0, count('Create') - 1));
+    const created = log.filter(({ operation, status }) => operation === 'Create' && status === 200);
+    assert.equal(await uploadsLeft(key), Math.max(0, created.length - 1));
 }
 
 const uploadsLeft = async (key) => (await reader.ask({ do: 'uploads' })).filter((one) => one === key).length;
@@ -145,6 +147,12 @@ row('an answer comes that the page may not read',
 row('a gateway answers in HTML',
     [{ operation: 'UploadPart', part: 3, answer: { status: 502, body: '<html><h1>Bad Gateway</h1><br></html>' } }],
     THIRD);
+
+// Longer ones make Firefox, as its driver listens to all of it, stand still.
+row('an answer is far too long', [{ operation: 'UploadPart', part: 3, blankMiB: 48 }], THIRD,
+    ({ told }) => assert.equal(told[0].code, 'NETWORK'));
+
+row('the connection ends after each answer', [{ operation: '*', times: 0, closes: true }], null);
 
 row('the server hides ETags', [{ operation: 'UploadPart', times: 0, hideHeaders: ['etag'] }], ONCE,
     ({ told, count }) => {
@@ -197,6 +205,88 @@ test('the network goes away in the middle, and comes back', async () => {
         if (status === 200) assert.equal(result.sent[part - 1], 0, `part ${part} was sent again`);
     }
 });
+
+test('a browser that is wrong about being offline goes on all the same', async () => {
+    await faults.rules({ operation: 'UploadPart', times: 0, bytesPerSecond: 5e6 });
+    const finish = await begin({ concurrency: 1 });
+    const parts = async () => (await faults.log()).filter(({ operation }) => operation === 'UploadPart');
+    await until(async () => (await parts()).length > 0, 'a part');
+    await page.offline(true);
+    await sleep(4000); // what was under way has come to its end
+    const then = await parts();
+    await sleep(1000);
+    assert.deepEqual(await parts(), then, 'it believes the browser for some time');
+    const result = await finish();
+    await page.offline(false);
+    await assertArrived(result, ONCE);
+    assert.equal(result.count('Head'), 1, 'it looked whether anybody answers');
+    assert.deepEqual(result.told, []);
+});
+
+test('a clock that is 20 minutes off', async () => {
+    const right = { browser, page };
+    const minutes = browser.name === 'firefox' ? 20 : -20;
+    const library = `${work}/clock.so`;
+    execFileSync('cc', ['-O2', '-shared', '-fPIC', `${root}tests/browser/clock.c`, '-o', library]);
+    Object.assign(process.env, { LD_PRELOAD: library, CLOCK_OFFSET_S: String(60 * minutes) });
+    try {
+        browser = await startBrowser(right.browser.name, `${work}/profile-wrong-${right.browser.name}`);
+        page = await openModule(browser, demo);
+    } finally {
+        delete process.env.LD_PRELOAD;
+    }
+    try {
+        const off = (time) => Math.round((time - Date.now()) / 60_000);
+        assert.equal(off(await page.evaluate(() => Date.now())), minutes);
+        /** How far off the signer was, at requests that were done or refused. */
+        const offAt = (log, refused) => {
+            const dates = log.filter(({ date, status }) => date && refused === (status === 403)).map(({ date }) => date);
+            return [...new Set(dates.map((date) => off(Date.parse(date.replace(/(....)(..)(.....)(..)/, '$1-$2-$3:$4:')))))];
+        };
+        // Only S3 says what time it is, when it refuses the first request. versitygw refuses in a way that no
+        // page may read; then the server of the page is asked.
+        await faults.rules();
+        const told = await run({}, everything());
+        await assertArrived(told, ONCE);
+        assert.deepEqual(offAt(told.log, true), [minutes]);
+        assert.deepEqual(offAt(told.log, false), [0]);
+        assert.ok(strict ? told.count('Create') > 2 : told.count('Create') === 2);
+        if (strict) return;
+        // The credentials API says it before.
+        await faults.rules();
+        const known = await run();
+        await assertArrived(known, ONCE);
+        assert.deepEqual(offAt(known.log, true), []);
+    } finally {
+        await browser.close();
+        ({ browser, page } = right);
+    }
+});
+
+test('what a server does not know is asked once, also by the next page', async () => {
+    const refused = s3Error(501, 'NotImplemented', '<Header>x-amz-checksum-algorithm</Header>');
+    await faults.rules({ operation: 'Create', answer: refused });
+    for (const creates of [2, 1]) {
+        const before = (await faults.log()).length;
+        const { receipt, error } = await run({}, undefined, { keep: true, owner: browser.name });
+        assert.deepEqual(receipt?.serverLacks, ['LACKS_CHECKSUM'], JSON.stringify(error));
+        const log = (await faults.log()).slice(before);
+        assert.equal(log.filter(({ operation }) => operation === 'Create').length, creates);
+    }
+    // A week later the server may have learned it.
+    await page.evaluate(async () => {
+        const open = indexedDB.open('parthaul');
+        await new Promise((resolve) => (open.onsuccess = resolve));
+        const servers = open.result.transaction('servers', 'readwrite').objectStore('servers');
+        const all = servers.getAll();
+        await new Promise((resolve) => (all.onsuccess = resolve));
+        for (const server of all.result) servers.put({ ...server, learnedMs: server.learnedMs - 8 * 86_400_000 });
+        await new Promise((resolve) => (servers.transaction.oncomplete = resolve));
+        open.result.close();
+    });
+    const { receipt } = await run({}, undefined, { keep: true, owner: browser.name });
+    assert.equal(receipt?.serverLacks, undefined);
+}, { only: 'chromium', why: 'no browser has a part in it' });
 
 test('credentials that live for 15 s, in an upload of a minute', async () => {
     if (strict) return console.log('SKIP: versitygw lends none');

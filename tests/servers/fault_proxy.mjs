@@ -9,7 +9,8 @@
 //
 //   POST /rules   a list of rules, instead of those before; the log begins anew
 //   POST /cut     resets every connection there is
-//   GET  /log     what came since: [{"operation", "part", "key", "rule", "status", "bytes"}, ...]
+//   GET  /log     what came since: [{"operation", "part", "key", "date", "rule", "status", "bytes"}, ...];
+//                 `date` is the one that was signed
 //
 // A rule says which requests it means; the first that means one and is not used up counts:
 //
@@ -28,6 +29,7 @@
 //   afterBytes       so much of the body passes, then ...
 //   then             ... "drop" (the connection ends), "reset" or "stall"
 //   answer           {status, headers, body}: what the server would have said, but it is not asked
+//   blankMiB         an answer in its place, of so many MiB of blanks
 //
 // On the way back:
 //
@@ -35,10 +37,11 @@
 //   hideHeaders      a page may not read these
 //   hidden           no page may read anything of it
 //   replace          [regular expression, text]: in the body of the answer
+//   closes           it is whole, and then the connection ends, which nobody was told of
 //   cutAt            so many bytes of the body, then the connection ends
 
 import { createServer, request as ask, Agent } from 'node:http';
-import { Transform } from 'node:stream';
+import { Readable, Transform } from 'node:stream';
 
 let rules = [];
 let log = [];
@@ -65,7 +68,7 @@ function describe(request) {
     const credential = request.headers.authorization ?? url.search;
     const [, accessKey] = credential.match(/Credential=([^/%]+)/) ?? [];
     if (accessKey && !keysSince.has(accessKey)) keysSince.set(accessKey, Date.now());
-    return { operation: operation(), part, key, accessKey };
+    return { operation: operation(), part, key, accessKey, date: request.headers['x-amz-date'] };
 }
 
 function ruleFor({ operation, part, accessKey }) {
@@ -133,6 +136,17 @@ async function handle(target, request, response) {
         response.writeHead(status, { ...(rule.hidden ? {} : readable), ...headers }).end(body);
         return;
     }
+    if (rule.blankMiB) {
+        for await (const chunk of request) entry.bytes += chunk.length;
+        entry.status = 200;
+        response.writeHead(200, readable);
+        const blank = Buffer.alloc(1 << 20, ' ');
+        const blanks = function* () {
+            for (let i = 0; i < rule.blankMiB; i++) yield blank;
+        };
+        Readable.from(blanks()).pipe(response);
+        return;
+    }
     const onward = ask(target + request.url, {
         method: request.method,
         headers: request.rawHeaders,
@@ -166,6 +180,7 @@ async function back(rule, answer, response, socket) {
     if (!rule.replace && rule.cutAt === undefined) {
         response.writeHead(answer.statusCode, headers);
         answer.pipe(response);
+        if (rule.closes) response.on('finish', () => socket.destroySoon());
         return;
     }
     let body = Buffer.concat(await all(answer));

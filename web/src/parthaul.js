@@ -272,6 +272,7 @@ const wellFormed = (name) => name.toWellFormed?.() ?? name.replace(/\p{Surrogate
  * Uploads files. One for a page is enough: its uploads share connections and a worker.
  *
  * @fires unfinished when unfinished() may have changed, also by another tab
+ * @fires network when `online` changed
  */
 export class Parthaul extends EventTarget {
     #options;
@@ -287,6 +288,8 @@ export class Parthaul extends EventTarget {
     #network = () => this.#post({ kind: 'network', online: navigator.onLine });
     /** @param {BeforeUnloadEvent} event */
     #leave = (event) => event.preventDefault();
+    /** Whether anything is sent: what the browser says of its network, unless it was found to be wrong. */
+    online = true;
     /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
     tables;
 
@@ -425,7 +428,7 @@ export class Parthaul extends EventTarget {
     /** Have a worker: at the beginning, and again after a crash. */
     #start() {
         if (this.#worker) return;
-        const { api, connections = 6, transport = 'fetch', workerUrl } = this.#options;
+        const { api, connections = 6, transport = 'fetch', workerUrl, keep } = this.#options;
         // Written out like this, bundlers find both files.
         const worker = workerUrl
             ? new Worker(/** @type {string} */ (workerUrl), { type: 'module' })
@@ -437,7 +440,7 @@ export class Parthaul extends EventTarget {
         worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
         this.#api = api ? new URL(api, document.baseURI).href.replace(/\/+$/, '') : '';
-        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport } });
+        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false } });
         this.#network();
     }
 
@@ -464,6 +467,10 @@ export class Parthaul extends EventTarget {
                 break;
             case 'changed':
                 this.dispatchEvent(new Event('unfinished'));
+                break;
+            case 'network':
+                this.online = message.online;
+                this.dispatchEvent(new Event('network'));
                 break;
             case 'updates':
                 for (const update of message.updates) {

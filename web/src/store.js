@@ -9,6 +9,8 @@
 
 /** @import {Kept} from './types.d.ts' */
 
+/** @typedef {{place: string, lacks: string[], learnedMs: number}} Server */
+
 const NAME = 'parthaul';
 /** A browser that does not answer is as good as one that refuses. */
 const LIMIT_MS = 5000;
@@ -61,8 +63,11 @@ export class Store {
 
     /** @returns {Promise<IDBDatabase>} */
     async #open() {
-        const request = indexedDB.open(NAME, 1);
-        request.onupgradeneeded = () => request.result.createObjectStore('uploads', { keyPath: 'id' });
+        const request = indexedDB.open(NAME, 2);
+        request.onupgradeneeded = ({ oldVersion }) => {
+            if (oldVersion < 1) request.result.createObjectStore('uploads', { keyPath: 'id' });
+            request.result.createObjectStore('servers', { keyPath: 'place' });
+        };
         const database = await answer(request);
         // Whoever clears the site's data, or upgrades it, does not have to wait for this tab.
         database.onversionchange = () => database.close();
@@ -71,18 +76,19 @@ export class Store {
     }
 
     /**
-     * @param {IDBTransactionMode} mode @param {(uploads: IDBObjectStore) => IDBRequest<any>} use
+     * @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<any>} use
+     * @param {"uploads" | "servers"} name
      * @returns {Promise<any>}
      */
-    async #run(mode, use) {
+    async #run(mode, use, name = 'uploads') {
         const database = await this.#database();
         // Strict: the disk has it, so that a machine that loses its power has it too.
-        const transaction = database.transaction('uploads', mode, { durability: 'strict' });
+        const transaction = database.transaction(name, mode, { durability: 'strict' });
         const written = new Promise((resolve, reject) => {
             transaction.oncomplete = resolve;
             transaction.onabort = () => reject(transaction.error ?? new Error('it was aborted'));
         });
-        const result = answer(use(transaction.objectStore('uploads')));
+        const result = answer(use(transaction.objectStore(name)));
         const [value] = await inTime(Promise.all([result, written]), 'the database');
         return value;
     }
@@ -115,6 +121,19 @@ export class Store {
         return this.#run('readonly', (uploads) => uploads.getAll());
     }
 
+    /**
+     * Remember what a server was found not to know.
+     * @param {Server} server
+     */
+    async learn(server) {
+        await this.#run('readwrite', (servers) => servers.put(server), 'servers');
+    }
+
+    /** @returns {Promise<Server[]>} */
+    servers() {
+        return this.#run('readonly', (servers) => servers.getAll(), 'servers');
+    }
+
     /** Tell the other tabs that something changed. */
     tell() {
         this.#channel?.postMessage('changed');
@@ -131,18 +150,24 @@ export class Store {
     async own(id) {
         if (!navigator.locks) return true;
         if (this.#held.has(id)) return false;
-        this.#held.set(id, () => {});
+        const wait = new AbortController();
+        const giveUp = () => wait.abort();
+        this.#held.set(id, giveUp);
+        const timer = setTimeout(giveUp, LOCK_MS);
         return new Promise((resolve) => {
             const held = () =>
                 new Promise((release) => {
+                    clearTimeout(timer);
+                    // Who let go of it before it came does not want it any more.
+                    if (wait.signal.aborted) return release(undefined);
                     this.#held.set(id, () => release(undefined));
                     resolve(true);
                 });
-            const signal = AbortSignal.timeout(LOCK_MS);
-            navigator.locks.request(`${NAME}:${id}`, { signal }, held).catch(() => {
-                this.#held.delete(id);
+            const ended = () => {
+                if (this.#held.get(id) === giveUp) this.#held.delete(id);
                 resolve(false);
-            });
+            };
+            navigator.locks.request(`${NAME}:${id}`, { signal: wait.signal }, held).then(ended, ended);
         });
     }
 

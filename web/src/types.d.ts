@@ -292,6 +292,8 @@ export interface Config {
     api?: string;
     connections: number;
     transport: 'fetch' | 'xhr';
+    /** whether anything may be written down */
+    keep: boolean;
 }
 
 /** What lies in the browser's database. Never a secret. */
@@ -345,6 +347,7 @@ export type FromWorker =
     | { kind: 'updates'; updates: Update[] }
     | { kind: 'kept'; id: number; kept?: string }
     | { kind: 'changed' }
+    | { kind: 'network'; online: boolean }
     | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[]; message?: string }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }

@@ -10,7 +10,7 @@
 
 import { EngineError, hasSimd, loadEngine } from './engine.js';
 import { Store } from './store.js';
-import { viaFetch, viaXhr } from './transport.js';
+import { textOf, viaFetch, viaXhr } from './transport.js';
 
 /** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Kept, Notice, OpenMessage,
  *  ToWorker, Update} from './types.d.ts' */
@@ -55,6 +55,14 @@ const FROZEN_MS = 10_000;
 /** How often to note, for the list of unfinished uploads, how far one is. */
 const NOTE_MS = 5000;
 const API_LIMIT_MS = 30_000;
+/** After a sleep: what came meanwhile is told before. */
+const SETTLE_MS = 1000;
+/** How long to believe a browser that it is offline, and how long between looks. With VPNs and in virtual
+ * machines some are wrong. */
+const OFFLINE_MS = 10_000;
+const LOOK_MS = 60_000;
+/** What a server did not know it may have learned since. */
+const LEARNED_MS = 7 * 86_400_000;
 
 /** @type {import('./engine.js').Engine} */
 let engine;
@@ -67,7 +75,6 @@ const waiting = new Map();
 /** Uploads that the engine has, the one that sent last at the end. @type {Map<number, Job>} */
 const running = new Map();
 let requests = 0; // to S3, under way
-let online = true;
 
 /** @param {FromWorker} message */
 const post = (message) => self.postMessage(message);
@@ -165,7 +172,7 @@ function give(job, more) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0];
     const size = job.request.discard ? job.kept?.size : job.file.size;
     try {
-        const serverLacks = lacks.get(serverOf(job));
+        const serverLacks = servers.get(serverOf(job))?.lacks;
         job.handle = engine.open({ ...job.request.options, serverLacks, ...more, size, seed }, now());
         for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
@@ -304,7 +311,11 @@ async function keep(job, snapshot) {
     try {
         if (first) await store.own(kept.id);
         await save(job, Object.assign(kept, { snapshot, failure: undefined }));
-        if (first) {
+        if (first && !running.has(job.id)) {
+            // It ended meanwhile, and nothing had begun.
+            await store.remove(kept.id);
+            store.release(kept.id);
+        } else if (first) {
             job.kept = kept;
             post({ kind: 'kept', id: job.id, kept: kept.id });
             store.tell();
@@ -414,6 +425,7 @@ async function send(job, { id, request }) {
     const controller = new AbortController();
     job.active.set(id, controller);
     requests++;
+    place = request.url.split('?')[0];
     // No type, and text as bytes: the browser must not add a content-type that nobody signed.
     const body = request.file
         ? takeWhole(job) ?? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
@@ -651,7 +663,7 @@ async function grant(job, { id, ask }) {
     try {
         const document = config.api
             ? await askApi(job, ask, await askPage(job, 'token', ask))
-            : await askPage(job, 'credentials', ask);
+            : await withTime(await askPage(job, 'credentials', ask), ask);
         report(job, { kind: 'granted', id, document });
     } catch (error) {
         const { code, message } = error instanceof Denied ? error : new Denied('', String(error));
@@ -672,6 +684,25 @@ async function askPage(job, what, about) {
     });
     if (answer.value === undefined) throw new Denied(answer.code, answer.message);
     return answer.value;
+}
+
+/**
+ * Credentials are asked for again where requests fail and nobody knows why. That may be the clock: some
+ * servers refuse what is signed at a wrong time in a way that no page may read. Where the document does
+ * not say what time it is, the server of this page does.
+ * @param {string} document @param {Ask} ask
+ */
+async function withTime(document, { why }) {
+    if (why !== 'expiring' || document.includes('"serverTime"')) return document;
+    try {
+        const { headers } = await fetch(config.wasmUrl, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(SETTLE_MS * 5) });
+        // What comes out of a cache on the way says how long it was there.
+        const time = Date.parse(headers.get('date') ?? '') + 1000 * Number(headers.get('age') ?? 0);
+        const serverTime = new Date(time).toISOString().replace(/\.\d+/, '');
+        return JSON.stringify({ ...JSON.parse(document), serverTime });
+    } catch {
+        return document; // nobody knows
+    }
 }
 
 /**
@@ -699,7 +730,9 @@ async function askApi(job, ask, token) {
     }).catch((error) => {
         throw new Denied('', `the credentials API cannot be reached: ${error.message}`);
     });
-    const text = await response.text();
+    const text = await textOf(response).catch(() => {
+        throw new Denied('', "the credentials API's answer broke off, or was too long");
+    });
     if (response.ok) {
         job.road ??= JSON.parse(text).road;
         return text;
@@ -742,17 +775,33 @@ function show() {
     if (list.length) post({ kind: 'updates', updates: list });
 }
 
-/** What servers were found not to know, for as long as this page lives. @type {Map<unknown, string[]>} */
-const lacks = new Map();
+/** What servers were found not to know. @type {Map<string, import('./store.js').Server>} */
+const servers = new Map();
 /** @param {Job} job */
-const serverOf = (job) => config.api ?? job.request.options.endpoint;
+const serverOf = (job) => config.api ?? String(job.request.options.endpoint ?? 'AWS');
+
+/** @param {Job} job @param {string} code */
+function learn(job, code) {
+    const place = serverOf(job);
+    /** @type {import('./store.js').Server} */
+    const { lacks, learnedMs } = servers.get(place) ?? { place, lacks: [], learnedMs: Date.now() };
+    if (lacks.includes(code)) return;
+    const server = { place, lacks: [...lacks, code], learnedMs };
+    servers.set(place, server);
+    if (config.keep) store.learn(server).catch(() => {}); // then this page alone knows it
+}
+
+async function recall() {
+    const known = config.keep ? await store.servers().catch(() => []) : [];
+    for (const server of known) {
+        const age = Date.now() - server.learnedMs;
+        if (age >= 0 && age < LEARNED_MS) servers.set(server.place, server);
+    }
+}
 
 /** @param {Job} job @param {Notice} notice */
 function notice(job, notice) {
-    if (notice.kind === 'warning' && notice.code?.startsWith('LACKS_')) {
-        const known = lacks.get(serverOf(job)) ?? [];
-        if (!known.includes(notice.code)) lacks.set(serverOf(job), [...known, notice.code]);
-    }
+    if (notice.kind === 'warning' && notice.code?.startsWith('LACKS_')) learn(job, notice.code);
     if (notice.kind === 'part' && notice.partNumber && notice.partState) {
         // Only the newest state of each part matters.
         job.parts.set(notice.partNumber - 1, engine.tables.partStates.indexOf(notice.partState));
@@ -773,8 +822,48 @@ setInterval(() => {
     const gap = Date.now() - beat;
     beat = Date.now();
     if (gap < FROZEN_MS) return;
-    for (const job of running.values()) if (job.handle) report(job, { kind: 'woke' });
+    setTimeout(() => {
+        for (const job of running.values()) if (job.handle) report(job, { kind: 'woke' });
+    }, SETTLE_MS);
 }, BEAT_MS);
+
+// ---- Online or not ---------------------------------------------------------------------------------
+
+let online = true;
+/** Where S3 was asked for something last. */
+let place = '';
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let looking;
+
+/** @param {boolean} is */
+function setOnline(is) {
+    if (is !== online) post({ kind: 'network', online: is });
+    online = is;
+    for (const job of running.values()) report(job, { kind: is ? 'online' : 'offline' });
+    wake();
+}
+
+/** The browser says so. @param {boolean} is */
+function hear(is) {
+    clearTimeout(looking);
+    setOnline(is);
+    if (!is) look(OFFLINE_MS);
+}
+
+/** Believe it for so long, then see whether anybody answers, whatever. @param {number} ms */
+function look(ms) {
+    const mine = setTimeout(async () => {
+        /** @type {RequestInit} */
+        const question = { method: 'HEAD', mode: 'no-cors', credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer' };
+        const signal = AbortSignal.timeout(API_LIMIT_MS);
+        const answer = running.size && fetch(place || config.api || location.origin, { ...question, signal });
+        const answered = await Promise.resolve(answer).catch(() => undefined);
+        if (mine !== looking) return; // the browser has said something since
+        if (answered) setOnline(true);
+        else look(running.size ? Math.min(2 * ms, LOOK_MS) : ms);
+    }, ms);
+    looking = mine;
+}
 
 // ---- What the page and the browser say ------------------------------------------------------------
 
@@ -785,7 +874,7 @@ let early = [];
 async function start(given) {
     config = given;
     try {
-        engine = await loadEngine(hasSimd() ? config.wasmUrl : config.scalarUrl);
+        [engine] = await Promise.all([loadEngine(hasSimd() ? config.wasmUrl : config.scalarUrl), recall()]);
     } catch (error) {
         post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}` });
         return;
@@ -813,9 +902,8 @@ function listen(message) {
             asked.delete(message.ask);
             return;
         case 'network':
-            online = message.online;
-            for (const job of running.values()) report(job, { kind: online ? 'online' : 'offline' });
-            break;
+            hear(message.online);
+            return;
         default: {
             // An upload that has not begun is opened to be paused or aborted: one way for all.
             const request = waiting.get(message.id);
