@@ -146,6 +146,43 @@ test('what was begun goes on in another tab, with the same file and no other', a
     await second.close();
 });
 
+test('a file that another tab uploads goes on here when that tab is closed', async () => {
+    const path = makeFile('handed over.bin', 400 * MiB);
+    const first = await openPage();
+    await signIn(first, 'kim');
+    await choose(first, path);
+    await until(async () => (await reader.ask({ do: 'parts', prefix: 'upload/kim/' })) > 1, 'parts');
+    const second = await openPage();
+    await signIn(second, 'kim');
+    const words = () => second.$$eval('#kept .what', (all) => all.map((p) => p.innerText).join());
+    await until(async () => (await words()) === 'Running in another tab', 'the other tab to be seen');
+    await (await second.$('#files')).uploadFile(path);
+    await until(async () => /it goes on here when that one is closed/.test(await words()), 'it to be held');
+    assert.equal((await rows(second)).length, 0, 'nothing is begun twice');
+    assert.equal((await uploadsLeft()).length, 1);
+    await first.close({ runBeforeUnload: false });
+    await until(async () => (await rows(second)).length === 1, 'the row');
+    await assertArrives(second, path);
+    assert.deepEqual(await uploadsLeft(), []);
+    assert.deepEqual(complaints, []);
+    await second.close();
+});
+
+test('who lets go of an upload before it was theirs does not own it', async () => {
+    const page = await openPage();
+    const held = await page.evaluate(async () => {
+        const { Store } = await import('./parthaul/store.js');
+        const [one, other] = [new Store(() => {}), new Store(() => {})];
+        await one.own('x');
+        const owns = other.own('x');
+        other.release('x');
+        one.release('x');
+        return [await owns, await other.own('x')]; // which waits a moment for it to be free
+    });
+    assert.deepEqual(held, [false, true]);
+    await page.close();
+});
+
 test('after a reload the page lists what was begun, and the same file goes on', async () => {
     const path = makeFile('reloaded.bin', 400 * MiB); // more parts than are sent at once
     const page = await openPage();

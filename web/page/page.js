@@ -91,6 +91,7 @@ const LACKS = {
 
 let token = '';
 let user = '';
+let online = true;
 
 /** @param {string} [text] */
 function message(text = '') {
@@ -101,6 +102,7 @@ function message(text = '') {
 /** @param {string} name the user's, or '' */
 function signedIn(name) {
     user = name;
+    held.clear();
     showKept();
     element('sign-in').hidden = !!name;
     element('signed-in').hidden = !name;
@@ -157,6 +159,7 @@ function parthaul() {
             workerUrl,
         });
         parthaul.addEventListener('unfinished', showKeptLater);
+        parthaul.addEventListener('network', () => network(parthaul.online));
         return parthaul;
     })();
     engine.catch((error) => {
@@ -331,7 +334,7 @@ class Row {
         if (error?.code === 'ABORTED') return 'Cancelled';
         if (error) return `${error.code}: ${error.message}`;
         if (paused) return this.upload.reason ? resting(this.parthaul, this.upload.reason) : 'Paused';
-        if (!navigator.onLine && state !== 'aborting') return 'Waiting for the network';
+        if (!online && state !== 'aborting') return 'Waiting for the network';
         return WORDS[state] ?? state;
     }
 
@@ -440,6 +443,8 @@ function fill(details, receipt) {
 
 /** @type {Unfinished[]} */
 let unfinished = [];
+/** Files that another tab has begun, and that go on here when it is closed. @type {Map<string, Coming>} */
+const held = new Map();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let showing;
 const ago = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
@@ -463,6 +468,13 @@ async function showKept() {
     const all = (await worker?.unfinished()) ?? [];
     const shown = new Set([...rows].map(({ upload }) => upload.kept));
     unfinished = all.filter(({ id, running }) => !shown.has(id) && running !== 'here');
+    for (const [id, { file, handle }] of held) {
+        const kept = all.find((one) => one.id === id);
+        if (kept?.running === 'elsewhere') continue;
+        held.delete(id);
+        if (kept) goOn(kept, file, handle);
+        else announce(file.name, 'ended in another tab');
+    }
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const id = focused?.closest('li')?.id;
     const which = focused?.className;
@@ -488,7 +500,7 @@ function keptRow(kept) {
     const why = failure ? `: ${failure.message}` : '';
     const again = kept.handle ? '' : ', with the same file';
     find('.what').textContent = elsewhere
-        ? 'Running in another tab'
+        ? `Running in another tab${held.has(kept.id) ? '; it goes on here when that one is closed' : ''}`
         : `Stopped ${since(kept.savedMs)}${why}. It can go on${again}.`;
     find('.rate').textContent = `${percent.format(fraction)} · ${size(kept.stored)} of ${size(kept.size)}`;
     const buttons = [find('.go-on'), find('.discard')];
@@ -520,7 +532,8 @@ async function goOn(kept, file, handle) {
         list.append(new Row(worker, upload).li);
     } catch (error) {
         const { code, message: text } = /** @type {any} */ (error);
-        message(`${kept.name}: ${text}`);
+        if (code === 'IN_USE' && file) held.set(kept.id, { file, handle });
+        else message(`${kept.name}: ${text}`);
         if (code === 'FILE_NEEDED') kept.handle = undefined; // the next click lets the user choose
     }
     showKeptLater();
@@ -686,13 +699,15 @@ async function add(files) {
         const fragment = document.createDocumentFragment();
         for (const { file, handle } of files.slice(i, i + BATCH)) {
             const kept = unfinished.find(
-                ({ name, size, lastModified, running }) =>
-                    !running && name === file.name && size === file.size && lastModified === file.lastModified,
+                ({ name, size, lastModified }) =>
+                    name === file.name && size === file.size && lastModified === file.lastModified,
             );
-            if (kept) goOn(kept, file, handle);
+            if (kept?.running) held.set(kept.id, { file, handle });
+            else if (kept) goOn(kept, file, handle);
             else fragment.append(new Row(worker, worker.upload(file, { handle })).li);
         }
         list.append(fragment);
+        showKeptLater();
         await new Promise((resolve) => setTimeout(resolve));
     }
 }
@@ -738,10 +753,11 @@ addEventListener('drop', async (event) => {
     add(/** @type {Coming[]} */ (coming.filter(({ file }) => file)));
 });
 
-function network() {
-    element('offline').hidden = navigator.onLine;
+/** @param {boolean} is */
+function network(is) {
+    online = is;
+    element('offline').hidden = is;
     for (const row of rows) if (!row.upload.ended) paintLater(row);
 }
-addEventListener('online', network);
-addEventListener('offline', network);
-network();
+for (const said of ['online', 'offline']) addEventListener(said, () => network(navigator.onLine));
+network(navigator.onLine);
