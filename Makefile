@@ -27,8 +27,7 @@ sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-p
 # Small where bytes of the file do not pass, fast where they do.
 optimise := -Oz -flto
 $B/native/core/crc.o $B/native/core/lanes.o: CFLAGS += -O3
-$B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O3
-$B/wasm/bearssl/% $B/scalar/bearssl/%: optimise := -O3
+$B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O2
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
 
 core := $(sort $(wildcard src/core/*.c))
