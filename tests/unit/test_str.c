@@ -42,6 +42,25 @@ static void test_compare(void)
     }
 }
 
+static void test_visible(void)
+{
+    char text[21];
+    for (size_t len = 0; len <= sizeof text; len++) {
+        test_case("visible: %zu bytes", len);
+        memset(text, '~', sizeof text);
+        CHECK(ph_str_is_visible(test_guard_str((ph_str){text, len})));
+        for (size_t i = 0; i < len; i++) {
+            bool good = true;
+            for (unsigned c = 0; c < 256; c++) {
+                text[i] = (char)c;
+                good = good && ph_str_is_visible((ph_str){text, len}) == (c > 0x20 && c < 0x7f);
+            }
+            CHECK(good);
+            text[i] = '!';
+        }
+    }
+}
+
 static void test_pieces(void)
 {
     test_case("from");
@@ -242,6 +261,7 @@ static void test_text_copy(void)
 int main(void)
 {
     test_compare();
+    test_visible();
     test_pieces();
     test_cut();
     test_u64();

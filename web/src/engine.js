@@ -141,15 +141,16 @@ export function readAction(tables, said, text, more) {
  * @param {Tables} tables @param {any} event an EngineEvent
  */
 export function writeEvent(tables, event) {
-    const { kind, id = 0, status, bytes, code, headers, digests } = event;
-    const fields = headers?.flat() ?? digests ?? [];
-    const body = event.body ?? event.document ?? event.message ?? '';
+    const { kind, id = 0, status, bytes, code, headers = [], digests = [] } = event;
+    let text = '';
+    for (const [name, value] of headers) text += `${name}\0${value}\0`;
+    for (const digest of digests) text += `${digest}\0`;
     return {
         kind: tables.events.indexOf(kind),
         id,
         value: status ?? bytes ?? (code && tables.errors.find(({ name }) => name === code)?.number) ?? 0,
-        count: fields.length,
-        text: fields.length ? `${fields.join('\0')}\0${body}` : body,
+        count: 2 * headers.length + digests.length,
+        text: text + (event.body ?? event.document ?? event.message ?? ''),
     };
 }
 
