@@ -208,7 +208,7 @@ static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const
 /* Whatever hindered the upload is over, or may be: nothing waits for the end of its backoff. */
 static void hurry(ph_upload *u, uint64_t now_ms)
 {
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         if (u->slots[i].state == PH_PART_BACKOFF)
             u->slots[i].attempt.at_ms = now_ms;
     u->control.at_ms = now_ms;
@@ -1292,7 +1292,7 @@ static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 
 static ph_slot *slot_of(ph_upload *u, uint32_t id)
 {
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         if (u->slots[i].part_number &&
             (u->slots[i].attempt.id == id || (id && u->slots[i].second.id == id)))
             return &u->slots[i];

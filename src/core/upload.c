@@ -463,7 +463,7 @@ bool ph_upload_has_grant(const ph_upload *u)
 bool ph_upload_is_probing(const ph_upload *u)
 {
     bool found = u->probe && (u->control.id == u->probe || u->ask.id == u->probe);
-    for (size_t i = 0; !found && i < PH_SLOTS; i++)
+    for (size_t i = 0; !found && i < u->slot_end; i++)
         found = u->probe && u->slots[i].attempt.id == u->probe;
     return found;
 }
@@ -571,7 +571,7 @@ void ph_upload_uncancel(ph_upload *u, uint32_t id)
 /* see upload.h */
 void ph_upload_cancel_parts(ph_upload *u, bool digests)
 {
-    for (size_t i = 0; i < PH_SLOTS; i++) {
+    for (size_t i = 0; i < u->slot_end; i++) {
         ph_slot *slot = &u->slots[i];
         bool sending = slot->state == PH_PART_SENDING;
         if (!slot->part_number || (!sending && !(digests && slot->state == PH_PART_HASHING)))
@@ -631,7 +631,7 @@ static bool may_be_object(const ph_upload *u, int err)
         found = u->control.maybe_done || (aborted && u->control.id);
     else if (u->state == PH_STATE_CHECKING || u->doubt == PH_ERR_EXISTS)
         found = aborted;
-    for (size_t i = 0; i < PH_SLOTS && u->single && u->state == PH_STATE_SENDING; i++) {
+    for (size_t i = 0; i < u->slot_end && u->single && u->state == PH_STATE_SENDING; i++) {
         const ph_slot *s = &u->slots[i];
         bool sending = s->state == PH_PART_SENDING && s->attempt.id;
         found = found || (s->part_number && (s->attempt.maybe_done || (aborted && sending)));
@@ -957,7 +957,7 @@ static void give_part_hash(ph_upload *u, ph_slot *slot, ph_action *out)
 static uint32_t count_slots(const ph_upload *u, ph_part_state state)
 {
     uint32_t n = 0;
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         n += u->slots[i].part_number && u->slots[i].state == state;
     return n;
 }
@@ -965,7 +965,7 @@ static uint32_t count_slots(const ph_upload *u, ph_part_state state)
 static uint32_t used_slots(const ph_upload *u)
 {
     uint32_t n = 0;
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         n += u->slots[i].part_number != 0;
     return n;
 }
@@ -982,7 +982,7 @@ static uint32_t limit_now(const ph_upload *u)
 static ph_slot *lowest(ph_upload *u, ph_part_state state)
 {
     ph_slot *found = NULL;
-    for (size_t i = 0; i < PH_SLOTS; i++) {
+    for (size_t i = 0; i < u->slot_end; i++) {
         ph_slot *s = &u->slots[i];
         if (!s->part_number || s->state != state)
             continue;
@@ -1039,6 +1039,8 @@ static bool open_slot(ph_upload *u)
             slot = &u->slots[i];
     if (!slot)
         return false;
+    if (u->slot_end == (size_t)(slot - u->slots))
+        u->slot_end++;
     *slot = (ph_slot){.part_number = u->next_part++};
     bool sign = ph_upload_signs_payload(u);
     if (u->state == PH_STATE_VERIFYING) {
@@ -1055,7 +1057,7 @@ static bool open_slot(ph_upload *u)
 
 static void wake_slots(ph_upload *u, uint64_t now_ms)
 {
-    for (size_t i = 0; i < PH_SLOTS; i++) {
+    for (size_t i = 0; i < u->slot_end; i++) {
         ph_slot *s = &u->slots[i];
         if (s->part_number && s->state == PH_PART_BACKOFF && s->attempt.at_ms <= now_ms)
             ph_upload_set_part(u, s, s->hashed ? PH_PART_READY : PH_PART_TODO);
@@ -1074,7 +1076,7 @@ static ph_slot *late_slot(ph_upload *u, uint64_t *at_ms)
         count_slots(u, PH_PART_SENDING) >= limit_now(u) ||
         u->next_part <= u->ledger.plan.part_count)
         return NULL;
-    for (size_t i = 0; i < PH_SLOTS; i++) {
+    for (size_t i = 0; i < u->slot_end; i++) {
         ph_slot *s = &u->slots[i];
         if (!s->part_number)
             continue;
@@ -1148,7 +1150,7 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
     bool sending = u->state == PH_STATE_SENDING;
     if (u->paused)
         return at;
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         if (sending && u->slots[i].part_number && u->slots[i].state == PH_PART_BACKOFF)
             at = sooner(at, u->slots[i].attempt.at_ms);
     if (!has_network(u))
@@ -1177,7 +1179,7 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
 static bool is_idle(const ph_upload *u)
 {
     bool idle = !u->control.id && !u->ask.id && !u->file_hash.id;
-    for (size_t i = 0; idle && i < PH_SLOTS; i++)
+    for (size_t i = 0; idle && i < u->slot_end; i++)
         idle = !u->slots[i].part_number || (!u->slots[i].attempt.id && !u->slots[i].second.id);
     return idle;
 }
@@ -1247,7 +1249,8 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
         out->u.failure = u->failure;
         return PH_OK;
     }
-    ph_built_clear(&u->built);
+    if (u->built.text.ptr)
+        ph_built_clear(&u->built);
     bool given;
     int err = give_work(u, now_ms, may_send, &given, out);
     if (err != PH_OK && err != PH_ERR_NOMEM) { /* a request that cannot be written */
@@ -1272,7 +1275,7 @@ void ph_upload_progress(const ph_upload *u, ph_progress *out)
                          .stored = u->ledger.stored_bytes,
                          .part_count = u->ledger.plan.part_count,
                          .parts_stored = u->ledger.stored};
-    for (size_t i = 0; i < PH_SLOTS; i++)
+    for (size_t i = 0; i < u->slot_end; i++)
         if (u->slots[i].part_number && u->slots[i].state == PH_PART_SENDING) {
             out->sent += u->slots[i].sent;
             out->in_flight++;

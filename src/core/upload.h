@@ -115,6 +115,7 @@ struct ph_upload {
     ph_ledger ledger;
     uint32_t next_part;
     ph_slot slots[PH_SLOTS];
+    size_t slot_end;    /* those from here on were never used */
     ph_attempt control; /* the request that the state stands for */
     uint32_t list_marker;
     bool aborted;      /* ABORTING: S3 took Abort; now ListParts has to confirm it ... */
