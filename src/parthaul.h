@@ -88,7 +88,8 @@ typedef struct ph_failure {
     uint32_t part_number; /* 1..10,000, or 0 when no part is to blame */
     uint32_t tries;       /* how often the decisive request was sent */
     bool retryable;       /* the same upload may well succeed later */
-    bool resumable;       /* nothing was aborted: it can go on from the last snapshot */
+    bool resumable;       /* the snapshot stays: the upload can go on from it, or be aborted, also
+                             where S3 did not confirm that it was */
     char operation[32];   /* S3's name, as "UploadPart", or "" */
     char s3_code[64];     /* S3's <Code>, or "" */
     char request_id[64];
@@ -441,6 +442,7 @@ typedef enum ph_event_kind {
     PH_EVENT_ONLINE,
     PH_EVENT_WOKE, /* the host slept or was frozen: whatever is under way, clock and credentials are
                       suspect */
+    PH_EVENT_NOT_SAVED, /* the snapshot of the last SAVE could not be kept: body says why, or is absent */
 } ph_event_kind;
 
 typedef struct ph_event {

@@ -51,9 +51,9 @@ static const char *const part_states[] = {"todo", "hashing", "ready", "sending",
 static const char *const notice_kinds[] = {"state", "part", "retry", "warning"};
 static const char *const action_kinds[] = {"request", "cancel", "hash", "credentials", "notice",
                                            "save",    "forget", "wait", "done",        "failed"};
-static const char *const event_kinds[] = {"response", "failed", "sent",  "hashed", "unreadable",
-                                          "granted",  "denied", "pause", "resume", "abort",
-                                          "offline",  "online", "woke"};
+static const char *const event_kinds[] = {"response", "failed", "sent",  "hashed",  "unreadable",
+                                          "granted",  "denied", "pause", "resume",  "abort",
+                                          "offline",  "online", "woke",  "notSaved"};
 static const char *const whys[] = {"first", "expiring", "refused", "look"};
 
 /* ---- Memory ----------------------------------------------------------------------------------- */
@@ -482,7 +482,8 @@ static int report(ph_upload *u, uint64_t now_ms, ph_event *e, double value, ph_s
     case PH_EVENT_ABORT:
     case PH_EVENT_OFFLINE:
     case PH_EVENT_ONLINE:
-    case PH_EVENT_WOKE: break;
+    case PH_EVENT_WOKE:
+    case PH_EVENT_NOT_SAVED: break;
     }
     if (ph_str_find(text, '\0') < text.len)
         return PH_ERR_BAD_ENCODING;
@@ -494,7 +495,7 @@ static int report(ph_upload *u, uint64_t now_ms, ph_event *e, double value, ph_s
 int ph_report(job *j, double now_ms, int kind, uint32_t id, double value, unsigned count,
               size_t len)
 {
-    if (kind < 0 || kind > PH_EVENT_WOKE)
+    if (kind < 0 || kind > PH_EVENT_NOT_SAVED)
         return PH_ERR_BAD_ARG;
     if (len > sizeof stage)
         return PH_ERR_TOO_LONG;

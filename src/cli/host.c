@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,8 +35,6 @@ typedef struct host {
     uint32_t ask_id;    /* of the credentials that the API is asked for; 0: none */
     int refusal;        /* what S3 last said against the credentials */
     bool kept;          /* there is a snapshot */
-    bool warned;        /* that there is none */
-    bool unsure;        /* S3 may have parts of what had to be given up */
     int last_err;       /* of what was tried again last */
     unsigned lacks;     /* what the server was found not to know, bits of ph_lack */
     bool aborted;
@@ -124,34 +123,21 @@ static int ask(host *h, uint32_t id)
     return transfers_start(h->transfers, id, &request);
 }
 
-/*
- * A disk that is full does not end an upload: it only cannot go on after it was stopped. What was
- * kept before is as it was, and as good: the engine compares it with what S3 has.
- */
-static void save(host *h, ph_str snapshot)
+/* A disk that is full does not end an upload: it only cannot go on after it was stopped. */
+static int save(host *h, ph_str snapshot)
 {
     const kept *k = h->options->kept;
-    if (!k)
-        return;
-    if (kept_write(k, snapshot) == PH_OK) {
-        h->kept = true;
-        return;
-    }
-    int why = errno;
-    if (!h->warned && !h->options->quiet) {
-        report_clear(&h->report);
-        cli_say("warning: %s: %s; if it is stopped, the upload may have to begin anew", k->where,
-                strerror(why));
-    }
-    h->warned = true;
+    char why[640];
+    h->kept = k && kept_write(k, snapshot) == PH_OK;
+    if (!k || h->kept)
+        return PH_OK;
+    snprintf(why, sizeof why, "%s: %s", k->where, strerror(errno));
+    return tell(h, &(ph_event){.kind = PH_EVENT_NOT_SAVED, .body = ph_str_from(why)});
 }
 
-/* What was to be given up and may not be gone is kept: it can be given up again. */
 static void forget(host *h)
 {
     const kept *k = h->options->kept;
-    if (h->options->abort && h->unsure)
-        return;
     if (k && kept_remove(k) != PH_OK && !h->options->quiet) {
         int why = errno;
         report_clear(&h->report);
@@ -175,7 +161,6 @@ static void notice(host *h, const ph_notice *n)
 {
     if (n->kind == PH_NOTICE_WARNING)
         learn(h, n->err);
-    h->unsure = h->unsure || n->kind == PH_NOTICE_WARNING;
     if (n->kind == PH_NOTICE_RETRY)
         h->last_err = n->err;
     if (n->kind == PH_NOTICE_RETRY &&
@@ -206,7 +191,7 @@ static int act(host *h, ph_action *last)
         case PH_ACTION_HASH: err = hasher_start(h->hasher, last->id, &last->u.hash); break;
         case PH_ACTION_CREDENTIALS: err = ask(h, last->id); break;
         case PH_ACTION_NOTICE: notice(h, &last->u.notice); break;
-        case PH_ACTION_SAVE: save(h, last->u.snapshot); break;
+        case PH_ACTION_SAVE: err = save(h, last->u.snapshot); break;
         case PH_ACTION_FORGET: forget(h); break;
         case PH_ACTION_WAIT:
         case PH_ACTION_DONE:
@@ -332,7 +317,7 @@ int host_run(const host_options *o)
         code = report_error(&h.report, err, NULL);
     else if (last.kind == PH_ACTION_DONE)
         code = report_receipt(&h.report, &last.u.receipt);
-    else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && h.unsure)
+    else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && last.u.failure.resumable)
         code = report_error(&h.report, h.last_err ? h.last_err : PH_ERR_REFUSED,
                             "S3 may still have parts of the upload: give it up again with --abort");
     else if (o->abort && last.u.failure.err == PH_ERR_ABORTED)

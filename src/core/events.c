@@ -904,8 +904,12 @@ static int checked(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
+/* Whose parts S3 may have kept, that can be aborted again from its snapshot. */
 static void end_abort(ph_upload *u, bool kept)
 {
+    u->unconfirmed = kept;
+    u->failure.resumable = kept && u->options.keep;
+    u->save = u->save || u->unsaved;
     if (kept)
         ph_upload_warn(u, ABORT_WARNING);
     ph_upload_enter(u, u->failure.err ? PH_STATE_FAILED : PH_STATE_DONE);
@@ -1117,6 +1121,7 @@ static int control_answered(ph_upload *u, uint64_t now_ms, const ph_event *e)
         return err;
     if (late_create) {
         err = reply.err == PH_OK ? ph_str_copy(reply.upload_id, &u->upload_id) : PH_OK;
+        u->save = u->options.keep; /* where Abort is in vain */
         if (may_be_done(reply.err, &reply))
             ph_upload_warn_orphan(u);
         if (err == PH_OK)
@@ -1415,6 +1420,7 @@ int ph_upload_report(ph_upload *u, uint64_t now_ms, const ph_event *e)
     case PH_EVENT_OFFLINE: u->offline = true; return PH_OK;
     case PH_EVENT_ONLINE: set_online(u, now_ms); return PH_OK;
     case PH_EVENT_WOKE: wake(u, now_ms); return PH_OK;
+    case PH_EVENT_NOT_SAVED: ph_upload_not_saved(u, e->body); return PH_OK;
     }
     return PH_ERR_BAD_ARG;
 }

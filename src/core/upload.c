@@ -660,6 +660,7 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
         ph_upload_cancel(u, &u->control);
     bool completed = err == PH_ERR_OBJECT_DIFFERS;
     bool gone = ph_upload_is_gone(u);
+    u->save = u->save || u->unsaved; /* perhaps it can be kept by now */
     u->failure.resumable = !creating && (u->kept || u->save) && may_pass(err, reply);
     if (perhaps && !u->failure.resumable)
         ph_upload_warn(u, OBJECT_WARNING);
@@ -670,6 +671,36 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     } else {
         ph_upload_enter(u, PH_STATE_FAILED);
     }
+}
+
+#define UNSAVED_WARNING "what is needed to go on after a stop cannot be kept here"
+
+/* see upload.h */
+void ph_upload_not_saved(ph_upload *u, ph_str why)
+{
+    const char *words[] = {UNSAVED_WARNING, why.len ? ": " : ""};
+    if (!u->kept || u->unsaved)
+        return;
+    u->unsaved = true;
+    u->kept = u->had;
+    if (!u->warned_unsaved) {
+        size_t len = 0, size = sizeof u->unsaved_warning;
+        for (size_t i = 0; i < 2; i++) {
+            ph_text_copy(u->unsaved_warning + len, size - len, ph_str_from(words[i]));
+            len += strlen(words[i]);
+        }
+        ph_text_copy(u->unsaved_warning + len, size - len, why);
+        ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING,
+                                       .err = PH_ERR_NOT_KEPT,
+                                       .message = u->unsaved_warning});
+    }
+    u->warned_unsaved = true;
+    if (u->state != PH_STATE_FAILED)
+        return;
+    /* It was to go on later, and cannot. */
+    u->failure.resumable = false;
+    if (u->upload_id.len && !u->unconfirmed)
+        ph_upload_enter(u, PH_STATE_ABORTING);
 }
 
 /* ---- What to do next --------------------------------------------------------------------------- */
@@ -713,7 +744,8 @@ static int give_snapshot(ph_upload *u, ph_action *out)
     ph_snapshot_write(&o, u->upload_id, &u->snapshot);
     if (u->snapshot.err != PH_OK)
         return u->snapshot.err;
-    u->save = false;
+    u->save = u->unsaved = false;
+    u->had = u->kept;
     u->kept = true;
     out->kind = PH_ACTION_SAVE;
     out->u.snapshot = ph_buf_view(&u->snapshot);

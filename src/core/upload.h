@@ -120,6 +120,7 @@ struct ph_upload {
     uint32_t list_marker;
     bool aborted;      /* ABORTING: S3 took Abort; now ListParts has to confirm it ... */
     uint32_t aborts;   /* ... or Abort is sent again */
+    bool unconfirmed;  /* it was in vain: S3 may have parts */
     bool inquired;     /* ListParts was asked once which parts are missing ... */
     bool restarted;    /* ... and once all parts were sent again, under a new upload id */
     int doubt;         /* CHECKING, LISTING: what S3 said that led there */
@@ -131,6 +132,10 @@ struct ph_upload {
     bool resumed; /* it was begun in an earlier session */
     bool save;    /* the snapshot says something new */
     bool kept;    /* the host has one */
+    bool had;     /* the same before the last SAVE */
+    bool unsaved; /* what the last SAVE said it could not keep */
+    bool warned_unsaved;
+    char unsaved_warning[256];
     ph_buf snapshot;
     ph_buf document;
     ph_digest whole;
@@ -200,6 +205,9 @@ void ph_upload_describe(ph_failure *f, int err, ph_operation op, uint32_t part_n
  */
 void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number, uint32_t tries,
                     const ph_reply *reply);
+
+/* The host could not keep the last snapshot. */
+void ph_upload_not_saved(ph_upload *u, ph_str why);
 
 /*
  * Correct the clock by the server's time. False when it is too far off to be believed.

@@ -307,7 +307,7 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
         ]);
         assert.equal(result.receipt.verified, 'object', name);
         assert.equal(result.warnings.length, 1, `${name}: ${result.warnings}`);
-        assert.match(result.warnings[0], /cannot keep the upload/);
+        assert.match(result.warnings[0], /cannot be kept here: /);
         assert.equal(result.kept, undefined);
         assert.deepEqual(result.list, []);
         await page.close();

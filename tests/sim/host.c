@@ -738,6 +738,13 @@ static void keep(world *w, ph_str snapshot)
 {
     sim_say(w, "> save %.*s", (int)snapshot.len, snapshot.ptr);
     judge_save(w, snapshot);
+    w->unsaved = sim_fault(w, F_UNSAVED);
+    if (w->unsaved) {
+        sim_say(w, "< notSaved");
+        w->told_of_orphan = true; /* that it cannot go on, so whatever is lost with it */
+        host_report(w, &(ph_event){.kind = PH_EVENT_NOT_SAVED, .body = PH_STR("full")});
+        return;
+    }
     ph_buf_reset(&w->kept);
     ph_buf_str(&w->kept, snapshot);
     w->has_kept = true;

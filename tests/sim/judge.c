@@ -116,6 +116,7 @@ void judge_warning(world *w, ph_str message)
         w->told_of_orphan ||
         ph_str_starts(message, PH_STR("the answer to CreateMultipartUpload was lost"));
     bool left = ph_str_starts(message, PH_STR("S3 may have kept parts of the upload"));
+    w->told_of_parts = w->told_of_parts || left;
     for (uint32_t i = 0; left && i < w->s3.upload_count; i++)
         w->s3.uploads[i].pardoned = w->s3.uploads[i].pardoned || w->s3.uploads[i].delivered;
 }
@@ -225,9 +226,9 @@ void judge_request(world *w, const live *l, const ph_request *r)
     for (s3_op op = 0; op < S3_OPS; op++)
         if (op != l->op)
             w->not_before_ms[op] = w->fails[op] = 0; /* each stands for itself */
-    if (w->options.keep && l->op == S3_CREATE && !w->has_kept)
+    if (w->options.keep && l->op == S3_CREATE && !w->has_kept && !w->unsaved)
         sim_bug(w, "begins an upload before that is kept");
-    if (w->options.keep && l->op == S3_PART && !kept_has(w, l->x->rq.upload_id))
+    if (w->options.keep && l->op == S3_PART && !kept_has(w, l->x->rq.upload_id) && !w->unsaved)
         sim_bug(w, "sends a part of an upload that is not kept");
     /* Where nothing got in the way, credentials are renewed before they end. */
     if (!w->disturbed && !l->x->rq.presigned && w->given && w->life_ms >= 10 * 60000 &&
@@ -634,7 +635,7 @@ void judge_session(world *w)
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
     w->alive_ms = w->now_ms;
     w->turned_ms = 0;
-    w->resting = w->lacks_condition = false;
+    w->resting = w->lacks_condition = w->told_of_parts = w->unsaved = false;
     w->in_a_row = 0;
     w->paced_ms = w->quiet_ms = 0;
     w->lacks_checksum = kept_has(w, "MD5");
@@ -686,7 +687,7 @@ void judge_wait(world *w)
     for (uint32_t i = 0; i < w->live_count; i++)
         if (w->live[i].slept)
             sim_bug(w, "waits for what was sent before it slept");
-    for (uint32_t i = 0; w->options.keep && i < w->s3.upload_count; i++) {
+    for (uint32_t i = 0; w->options.keep && !w->unsaved && i < w->s3.upload_count; i++) {
         const s3_upload *u = &w->s3.uploads[i];
         if (u->delivered && !u->gone && !u->pardoned && !kept_has(w, u->id) && !w->aborting &&
             !w->twin.was)
@@ -812,7 +813,7 @@ static void judge_resumable(world *w)
     if (f->resumable != w->has_kept)
         sim_bug(w,
                 f->resumable ? "can go on, and nothing is kept" : "cannot go on, and it is kept");
-    if (f->resumable && w->aborting)
+    if (f->resumable && w->aborting && !w->told_of_parts)
         sim_bug(w, "can go on, and was aborted");
     switch (f->err) {
     case PH_ERR_NETWORK:
@@ -824,11 +825,11 @@ static void judge_resumable(world *w)
     case PH_ERR_EXPIRED_TOKEN:
     case PH_ERR_FILE_UNREADABLE:
     case PH_ERR_FILE_CHANGED:
-        if (id && w->options.keep && !f->resumable)
+        if (id && w->options.keep && !f->resumable && !w->unsaved)
             sim_bug(w, "gives up what could go on later");
         return;
     case PH_ERR_ABORTED:
-        if (f->resumable)
+        if (f->resumable && !w->told_of_parts)
             sim_bug(w, "keeps what was aborted");
         return;
     default: return;

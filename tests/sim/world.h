@@ -58,9 +58,10 @@ typedef enum fault {
     F_JUMP, /* of the clock */
     F_HOLD, /* no connection for new parts */
     F_NOMEM,
-    F_KILL,   /* the host dies, and begins again from the last snapshot */
-    F_DAMAGE, /* ... which is not what it was */
-    F_TWIN,   /* another engine goes on from the same snapshot */
+    F_UNSAVED, /* a snapshot cannot be kept */
+    F_KILL,    /* the host dies, and begins again from the last snapshot */
+    F_DAMAGE,  /* ... which is not what it was */
+    F_TWIN,    /* another engine goes on from the same snapshot */
     F_COUNT,
 } fault;
 
@@ -217,6 +218,8 @@ typedef struct world {
     uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
     uint64_t paced_ms, quiet_ms; /* no part before: max_rate, polite; by the host's clock */
     uint32_t rests, in_a_row;
+    bool told_of_parts;  /* in this session: that Abort was not confirmed */
+    bool unsaved;        /* the last snapshot could not be kept */
     bool told_of_orphan; /* that S3 may have an upload whose id nobody knows */
     bool lacks_condition, lacks_checksum;
     uint32_t given;  /* the newest credentials that the engine has */

@@ -236,8 +236,8 @@ class Player {
             this.#problems = [];
             await this.#expect(plain, named, more);
         } else if (line.mark === '<') {
-            if (!this.#settled) await this.#settle();
             const [kind, ...rest] = plain;
+            if (!this.#settled && kind !== 'notSaved') await this.#settle();
             for (const event of this.#events(kind, rest, named, more)) {
                 this.trace?.(`    ${JSON.stringify(event)}`);
                 await this.#session.report(event);
@@ -441,8 +441,8 @@ class Player {
     // ---- The world's lines ---------------------------------------------------------------------
 
     *#events(kind, [which, ...rest], named, more) {
-        if (which === undefined) {
-            yield { kind };
+        if (which === undefined || kind === 'notSaved') {
+            yield { kind, message: which };
             return;
         }
         for (const n of which.split(',')) {

@@ -50,6 +50,8 @@ export class Session {
     #keep;
     /** The last snapshot, until it is forgotten. @type {string | undefined} */
     saved;
+    #before; // the one before
+    #unsaved = false; // the last one could not be kept
 
     static async open(engine, options, file, now) {
         const session = new Session();
@@ -95,7 +97,9 @@ export class Session {
                 break;
             case 'save':
                 this.#checkSnapshot(action.snapshot);
+                this.#before = this.saved;
                 this.saved = action.snapshot;
+                this.#unsaved = false;
                 break;
             case 'forget':
                 demand(this.saved, 'forgets what it never saved');
@@ -140,6 +144,10 @@ export class Session {
         if (event.kind === 'granted') this.#learn(event.document);
         await this.#engine.report(this.#upload, this.now, event);
         if (ENDS[event.kind]?.includes(this.live.get(event.id)?.kind)) this.live.delete(event.id);
+        if (event.kind === 'notSaved') {
+            this.saved = this.#before;
+            this.#unsaved = true;
+        }
         if (event.kind === 'pause') this.#paused = true;
         if (event.kind === 'resume' || event.kind === 'abort') this.#paused = false;
         if (event.kind === 'offline') this.#offline = true;
@@ -171,6 +179,7 @@ export class Session {
     #checkSaved({ operation, url }) {
         if (!this.#keep || ['PutObject', 'HeadObject', 'AbortMultipartUpload'].includes(operation)) return;
         if (operation === 'ListParts' && this.#aborts) return; // which confirms it
+        if (this.#unsaved) return; // it was told
         demand(this.saved, `${operation} before a snapshot`);
         const { uploadId } = JSON.parse(this.saved);
         const id = new URL(url).searchParams.get('uploadId');

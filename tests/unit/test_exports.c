@@ -110,7 +110,7 @@ static void test_refusals(void)
     for (int i = 0; i < 6; i++)
         step(j, &all);
     CHECK_INT(ANSWER(j, (ph_event_kind)-1, 1, 200, 0, ""), PH_ERR_BAD_ARG);
-    CHECK_INT(ANSWER(j, (ph_event_kind)(PH_EVENT_WOKE + 1), 1, 200, 0, ""), PH_ERR_BAD_ARG);
+    CHECK_INT(ANSWER(j, (ph_event_kind)(PH_EVENT_NOT_SAVED + 1), 1, 200, 0, ""), PH_ERR_BAD_ARG);
     CHECK_INT(ANSWER(j, PH_EVENT_FAILED, 1, 0, 0, ""), PH_ERR_BAD_ARG);
     CHECK_INT(ANSWER(j, PH_EVENT_RESPONSE, 1, 500, 0, "<Error>\0</Error>"), PH_ERR_BAD_ENCODING);
     CHECK_INT(ANSWER(j, PH_EVENT_HASHED, 1, 0, 2, "CRC64NVME:AAAA\0\0"), PH_ERR_BAD_ENCODING);

@@ -270,6 +270,7 @@ export type EngineEvent =
     | { kind: 'unreadable'; id: number; code: string }
     | { kind: 'granted'; id: number; document: string }
     | { kind: 'denied'; id: number; code: string; message: string }
+    | { kind: 'notSaved'; message?: string }
     | { kind: 'pause' | 'resume' | 'abort' | 'online' | 'offline' | 'woke' };
 
 export interface EngineProgress {

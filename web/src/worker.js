@@ -22,7 +22,6 @@ import { textOf, viaFetch, viaXhr } from './transport.js';
  * @property {Blob} file
  * @property {OpenMessage} request
  * @property {Kept} [kept] what the browser keeps of it
- * @property {"pause" | "resume" | "abort"} [said] what the page said last
  * @property {boolean} storing the engine waits until that is done
  * @property {number} storedMs when it was last written
  * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
@@ -34,7 +33,7 @@ import { textOf, viaFetch, viaXhr } from './transport.js';
  * @property {Map<number, number>} parts those that changed, by index
  * @property {Notice[]} notices
  * @property {boolean} dirty
- * @property {Failure} [unsure] S3 may have parts of what had to be discarded
+ * @property {string} [warning] the last one
  */
 
 /** Bytes of a file to read at a time: a read costs more than a millisecond, whatever its size. */
@@ -230,7 +229,7 @@ function advance(job) {
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
                     return false;
                 case 'failed':
-                    end(job, { kind: 'failed', id: job.id, failure: job.unsure ?? action.failure });
+                    end(job, { kind: 'failed', id: job.id, failure: unsure(job, action.failure) });
                     return false;
             }
         }
@@ -270,6 +269,12 @@ function end(job, last) {
     wake(); // there is room for another
 }
 
+/** What was to be discarded, and S3 may have parts of it. @param {Job} job @param {Failure} failure @returns {Failure} */
+const unsure = (job, failure) =>
+    job.request.discard && failure.resumable
+        ? { ...failure, code: 'NOT_DISCARDED', message: job.warning ?? failure.message }
+        : failure;
+
 /** What an exception of the engine means; any other is our bug. @param {unknown} error @returns {Failure} */
 function failureOf(error) {
     if (!(error instanceof EngineError)) throw error;
@@ -280,14 +285,8 @@ function failureOf(error) {
 
 const store = new Store(() => post({ kind: 'changed' }));
 
-/** Say it, as the engine would. @param {Job} job @param {string} message */
-function warn(job, message) {
-    notice(job, { kind: 'warning', message });
-}
-
 /**
- * Keep a snapshot before the engine goes on. Where the browser cannot, the upload goes on all the
- * same: from the start, and without being kept, where nothing has begun yet.
+ * Keep a snapshot before the engine goes on. Where the browser cannot, the upload goes on all the same.
  * @param {Job} job @param {string} snapshot
  */
 async function keep(job, snapshot) {
@@ -321,18 +320,8 @@ async function keep(job, snapshot) {
             store.tell();
         }
     } catch (error) {
-        const { message } = /** @type {Error} */ (error);
-        warn(job, `This browser cannot keep the upload, so it cannot go on after a reload: ${message}`);
-        if (first) {
-            store.release(kept.id);
-            for (const controller of job.active.values()) controller.abort('CANCEL');
-            job.active.clear();
-            if (running.has(job.id)) engine.close(job.handle);
-            job.handle = 0;
-            job.road = undefined;
-            if (job.said) job.early.push({ kind: job.said });
-            if (running.has(job.id)) give(job, { keep: false });
-        }
+        if (first) store.release(kept.id);
+        report(job, { kind: 'notSaved', message: /** @type {Error} */ (error).message });
     }
     job.storing = false;
     wake();
@@ -347,8 +336,7 @@ function save(job, kept) {
 
 /** The engine has no use for it any more. @param {Job} job */
 async function forget(job) {
-    // What was to be discarded and may not be gone is kept: it can be discarded again.
-    if (!job.kept || (job.request.discard && job.unsure)) return;
+    if (!job.kept) return;
     job.storing = true;
     const { id } = job.kept;
     try {
@@ -808,9 +796,7 @@ function notice(job, notice) {
     } else {
         job.notices.push(notice);
     }
-    if (notice.kind === 'warning' && job.request.discard) {
-        job.unsure = { code: 'NOT_DISCARDED', message: notice.message ?? '', resumable: true };
-    }
+    if (notice.kind === 'warning') job.warning = notice.message;
     // One that rests, since nothing gets through, keeps its place: the next would fare no better.
     if (notice.paused !== undefined) job.paused = notice.paused && !notice.code;
     job.dirty = true;
@@ -910,7 +896,6 @@ function listen(message) {
             if (request) open(request);
             const job = running.get(message.id);
             if (!job) break;
-            job.said = message.kind;
             report(job, { kind: message.kind });
         }
     }
