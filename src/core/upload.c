@@ -1220,12 +1220,13 @@ static bool is_idle(const ph_upload *u)
 static void give_wait(ph_upload *u, uint64_t now_ms, ph_action *out)
 {
     uint64_t until = next_moment(u, now_ms), due = now_ms;
+    bool idle = is_idle(u);
     out->kind = PH_ACTION_WAIT;
     out->u.until_ms = until;
-    if (!is_idle(u))
+    if (!idle)
         due = u->limit_ms > now_ms + SILENCE_MS ? u->limit_ms : now_ms + SILENCE_MS;
-    if (until != UINT64_MAX && until > due)
-        due = until;
+    if (until != UINT64_MAX && (idle || until < due))
+        due = until; /* whatever comes or not, it is here again by then */
     u->due_ms = due + LATE_TIMER_MS;
 }
 

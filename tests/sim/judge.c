@@ -220,7 +220,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
         (forbids && !w->lacks_condition) != l->x->rq.if_none_match && !w->presigns)
         sim_bug(w, "%s an object", forbids ? "may overwrite" : "does not overwrite");
     for (uint32_t n = 1; l->op == S3_COMPLETE && n <= w->plan.part_count; n++)
-        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries)
+        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries && !w->twin.was)
             sim_bug(w, "completes without part %u", n);
     w->aborting = w->aborting || l->op == S3_ABORT;
     for (s3_op op = 0; op < S3_OPS; op++)
@@ -544,7 +544,11 @@ void judge_hurry(world *w)
 /* see world.h */
 void judge_turned(world *w, uint64_t ms)
 {
-    const uint64_t silence_ms = 620000; /* so long a request may take without a word */
+    uint64_t silence_ms = 600000; /* so long a request may take without a word */
+    for (uint32_t i = 0; i < w->live_count; i++)
+        if (w->live[i].kind == L_REQUEST && w->live[i].limit_ms > silence_ms)
+            silence_ms = w->live[i].limit_ms;
+    silence_ms += 20000;
     uint64_t alive_ms = w->alive_ms, turned_ms = w->turned_ms;
     judge_hurry(w);
     w->alive_ms = alive_ms;
