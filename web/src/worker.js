@@ -521,12 +521,18 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
     const lanes = hasLanes(algorithms);
     const last = offset + length;
     /** @param {number} at */
-    const readAt = async (at) => {
+    const readOne = async (at) => {
         const end = Math.min(at + (lanes ? READ_OF_MANY : READ), last);
         // A file that was deleted says that it is empty; only reading it all says that it is gone.
         const buffer = await (job.file.size ? job.file.slice(at, end) : job.file).arrayBuffer();
         // Some browsers give fewer bytes of a file that shrank, and no error.
         return { buffer, end, short: buffer.byteLength !== end - at };
+    };
+    /** @param {number} at */
+    const readAt = (at) => {
+        const piece = readOne(at);
+        piece.catch(() => {}); // whoever is cancelled meanwhile does not await it
+        return piece;
     };
     /** @type {string | undefined} */
     let broken;
@@ -554,7 +560,6 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
                 broken = 'FILE_CHANGED';
             } else if (lanes) {
                 if (end < last) next = readAt(end); // it is read while the others' pieces come
-                next?.catch(() => {}); // awaited in the next round, if there is one
                 await new Promise((/** @type {(nothing?: any) => void} */ done) => {
                     pieces.push({ hash: handle, bytes, done });
                     digestPieces();
