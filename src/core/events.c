@@ -1061,8 +1061,8 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
         return PH_OK;
     }
     /* Some proxies and browsers send a request twice: NoSuchUpload may be our own Complete's doing. */
-    if (op == PH_OP_COMPLETE && err == PH_ERR_NO_SUCH_UPLOAD) {
-        u->doubt = err;
+    if (op == PH_OP_COMPLETE && gone) { /* also where a 404 has no words */
+        u->doubt = PH_ERR_NO_SUCH_UPLOAD;
         ph_upload_enter(u, PH_STATE_CHECKING);
         return PH_OK;
     }
@@ -1180,11 +1180,35 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
 
+#define OTHER_KEY_WARNING                                                                         \
+    "the new URL is for another key, and the answer to the request for the old one was lost: S3 " \
+    "may "                                                                                        \
+    "have the object under both"
+
+static ph_str pick_key(const ph_upload *u, const ph_grant *grant)
+{
+    return grant->key.len ? grant->key : u->options.target.key;
+}
+
+/* A presigned PUT goes to another key from now on: what was perhaps done under the old one is left. */
+static void leave_key(ph_upload *u)
+{
+    bool perhaps = false;
+    for (size_t i = 0; i < PH_SLOTS; i++) {
+        perhaps = perhaps || (u->slots[i].part_number && u->slots[i].attempt.maybe_done);
+        u->slots[i].attempt.maybe_done = false;
+    }
+    if (perhaps)
+        ph_upload_warn(u, OTHER_KEY_WARNING);
+}
+
 /* Later grants renew the secrets; where the object goes stays as it was. */
 static void renew(ph_upload *u, ph_grant *fresh)
 {
     if (fresh->url.len) {
         ph_grant old = u->grant;
+        if (!ph_str_equal(pick_key(u, fresh), pick_key(u, &old)))
+            leave_key(u);
         u->grant = *fresh;
         *fresh = old;
         return;
@@ -1275,7 +1299,8 @@ static void signed_out(ph_upload *u, uint64_t now_ms)
 
 static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
 {
-    if (u->look == PH_LOOK_CREDS && !needs_creds(u)) {
+    bool away = u->offline && e->err == PH_ERR_NO_CREDENTIALS;
+    if (u->look == PH_LOOK_CREDS && !needs_creds(u) && !away) {
         ask_failed(u, e->err, e->body);
         return;
     }
