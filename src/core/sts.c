@@ -307,7 +307,10 @@ static int add_policy(ph_str role_arn, ph_str bucket, ph_str what, bool all_bene
     ph_buf_init(&policy, MAX_POLICY);
     ph_buf_cstr(&policy, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
                          "\"Action\":[\"s3:PutObject\",\"s3:AbortMultipartUpload\","
-                         "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:");
+                         "\"s3:ListMultipartUploadParts\"");
+    if (!all_beneath) /* whether the object of this key is the one that was sent */
+        ph_buf_cstr(&policy, ",\"s3:GetObject\"");
+    ph_buf_cstr(&policy, "],\"Resource\":\"arn:");
     ph_buf_str(&policy, partition);
     ph_buf_cstr(&policy, ":s3:::");
     ph_buf_str(&policy, bucket);

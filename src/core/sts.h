@@ -49,7 +49,10 @@ void ph_sts_error_read(ph_str body, ph_sts_error *out);
  */
 int ph_sts_prefix_policy(ph_str role_arn, ph_str bucket, ph_str prefix, ph_buf *b);
 
-/* The same for the one object `key`, which holds no wildcard and no "${" either. */
+/*
+ * The same for the one object `key`, which holds no wildcard and no "${" either; and GetObject, where
+ * the role has it, so that after a lost answer HEAD can say whether the object is the one that was sent.
+ */
 int ph_sts_key_policy(ph_str role_arn, ph_str bucket, ph_str key, ph_buf *b);
 
 /*

@@ -451,12 +451,21 @@ def test_forms(folder, settings, operator, bucket, operator_keys):
         session_client({**answer, "endpoint": answer["endpoint"]}).put_object(
             Bucket=bucket, Key=answer["files"][50]["key"], Body=b"large")
 
-        mine = answer["files"][0]["key"]
+        files_of_mine = [f["key"] for f in answer["files"] if "url" in f]
+        mine = files_of_mine[0]
         status, _, answer = api.ask("GET", f"/v1/credentials?key={mine}", token())
         equal("credentials of one key", (status, answer.get("key")), (200, mine))
         session_client(answer).put_object(Bucket=bucket, Key=mine, Body=b"again")
         refused("another key with them", session_client(answer).put_object, Bucket=bucket,
                 Key=mine + "x", Body=b"")
+        equal("what they wrote can be looked at",
+              session_client(answer).head_object(Bucket=bucket, Key=mine)["ContentLength"], 5)
+        for name, key in {"another of the user's": files_of_mine[1], "another's": "upload/bob/secret"}.items():
+            refused(f"HeadObject of {name} with them", session_client(answer).head_object,
+                    Bucket=bucket, Key=key)
+            refused(f"GetObject of {name} with them", session_client(answer).get_object,
+                    Bucket=bucket, Key=key)
+        refused("DeleteObject with them", session_client(answer).delete_object, Bucket=bucket, Key=mine)
         equal("another's key", api.ask("GET", "/v1/credentials?key=upload/bob/x", token())[0], 403)
         check_log(api)
 

@@ -88,7 +88,7 @@ def test_parameters():
         "BucketName": ["", "ab", "Uploads", "a.b", "-ab", "ab-", "a" * 64, "a*b", "a/b"],
         "Prefix": ["", "/", "upload", "a//", "*/", "${aws:username}/", "../", "up?/", "a b/",
                    "x/" * 5],
-        "Overwriting": ["", "yes"], "PutLimit": ["-1", "5368709121", "x"],
+        "Overwriting": ["", "yes"], "LostAnswers": ["", "yes"], "PutLimit": ["-1", "5368709121", "x"],
         "JwksUrl": ["http://x/", "https://", "https://a b"],
         "JwtKeyFile": ["/etc/passwd", "../x", "a b"], "CodeBucket": ["", "A"], "LogDays": ["2"],
         "UserClaim": ["", "a b"], "JwtIssuer": [""], "JwtAudience": [""],
@@ -447,6 +447,20 @@ def test_users(policies, sessions):
         expect(f"{action} there too", loose.user(action, resource, context, alice), True)
     for action, resource, context in FORBIDDEN:
         expect(f"{action} {resource} there too", loose.user(action, resource, context, alice), False)
+
+    looking = Policies(template(LostAnswers="checked"))
+    one_key = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Resource": mine,
+        "Action": [*alice["Statement"][0]["Action"], "s3:GetObject"]}]}
+    expect("reading the key of the credentials", looking.user("s3:GetObject", mine, TLS, one_key), True)
+    expect("reading it where nobody may", policies.user("s3:GetObject", mine, TLS, one_key), False)
+    for name, key in {"another key": "upload/alice/1/video.mp4x", "another's": "upload/bob/x"}.items():
+        expect(f"reading {name}", looking.user("s3:GetObject", arn(key), TLS, one_key), False)
+    for action, resource, context in FORBIDDEN:
+        expect(f"{action} {resource} with a prefix's, where a key's may read",
+               looking.user(action, resource, context, alice), False)
+        if (action, resource) != ("s3:GetObject", mine):
+            expect(f"{action} {resource} with a key's", looking.user(action, resource, context, one_key), False)
 
     # Should a session policy ever be forgotten: the role alone still only uploads, below the prefix.
     expect("the role alone, bob's", policies.user("s3:PutObject", arn("upload/bob/x"), ONCE, None), True)

@@ -54,7 +54,7 @@ EOF
     # The role is what any session can have at most; the session policy narrows it to one prefix.
     role_policy=${ROLE_POLICY:-'{"Version": "2012-10-17", "Statement": [{
     "Effect": "Allow",
-    "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+    "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:GetObject"],
     "Resource": ["arn:aws:s3:::*/upload/*"]}]}'}
     cat >"$dir/iam.json" <<EOF
 {
