@@ -97,6 +97,18 @@ const killAll = (pids) => {
     }
 };
 
+test('another tab sees whose upload it is, and goes on when that tab is closed', async () => {
+    await endAndGoOn(async (first) => {
+        const second = await openLibrary();
+        const [kept] = await second.evaluate(() => parthaul.unfinished());
+        assert.equal(kept.running, 'elsewhere');
+        const code = await second.evaluate((id) => parthaul.resume(id, new Blob()).catch((error) => error.code), kept.id);
+        assert.equal(code, 'IN_USE');
+        await first.close();
+        return second;
+    });
+});
+
 test('the process of the tab is killed', async () => {
     await endAndGoOn(async (page) => {
         const isRenderer = (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=renderer');

@@ -289,6 +289,29 @@ test('what a server does not know is asked once, also by the next page', async (
     assert.equal(receipt?.serverLacks, undefined);
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('what the credentials API answers has a code, or is asked again', async () => {
+    if (strict) return console.log('SKIP: the API stands before the other server');
+    for (const [what, rule, expected] of [
+        ['no', { answer: { status: 403, body: '{"detail":"not you"}' } }, 'FORBIDDEN'],
+        ['who are you', { answer: { status: 401, body: '<html>' } }, 'SIGN_IN'],
+        ['it is down', { times: 0, answer: { status: 500, body: '' } }, 'NO_CREDENTIALS'],
+        ['a page', { times: 0, answer: { status: 200, body: '<html>' } }, 'NO_CREDENTIALS'],
+        ['an answer of 48 MiB', { times: 0, blankMiB: 48 }, 'NO_CREDENTIALS'],
+        ['nothing', { times: 0, then: 'drop' }, 'NO_CREDENTIALS'],
+        ['a page, once', { answer: { status: 200, body: '<html>' } }, undefined],
+    ]) {
+        await faults.rules({ operation: 'POST /v1/uploads', ...rule });
+        const code = await page.evaluate(async (api, token) => {
+            const parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
+            const upload = parthaul.upload(new Blob(['abc']), { name: 'a', tries: 2, patienceMs: 1 });
+            const error = await upload.done.then(() => ({}), plain);
+            await parthaul.close();
+            return error.code;
+        }, demo.api, mint(demo, { sub: `api-${browser.name}` }));
+        assert.equal(code, expected, what);
+    }
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('credentials that live for 15 s, in an upload of a minute', async () => {
     if (strict) return console.log('SKIP: versitygw lends none');
     await page.evaluate(() => (window.livesMs = 15_000));
