@@ -681,7 +681,7 @@ void judge_save(world *w, ph_str snapshot)
         sim_bug(w, "saves what nobody keeps");
     if (snapshot.len > 2048)
         sim_bug(w, "saves %zu bytes", snapshot.len);
-    if (w->has_kept && ph_str_equal(snapshot, ph_buf_view(&w->kept)))
+    if (w->has_kept && !w->unsaved && ph_str_equal(snapshot, ph_buf_view(&w->kept)))
         sim_bug(w, "saves the same again");
 }
 
