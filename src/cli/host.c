@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "core/enc.h"
 #include "core/str.h"
 #include "hasher.h"
 #include "transfer.h"
@@ -105,7 +106,7 @@ static int tell(host *h, const ph_event *event)
 }
 
 /* Nobody can renew what the environment holds, so S3's refusal of it is the answer. */
-static int ask(host *h, uint32_t id)
+static int ask(host *h, uint32_t id, const ph_ask *what)
 {
     const login *l = h->options->login;
     if (!l)
@@ -113,14 +114,23 @@ static int ask(host *h, uint32_t id)
                                    .id = id,
                                    .err = h->refusal ? h->refusal : PH_ERR_EXPIRED_TOKEN});
     ph_header header[LOGIN_HEADERS];
+    ph_buf url;
+    ph_buf_init(&url, 16384);
+    ph_buf_str(&url, l->url);
+    if (what->why == PH_WHY_LOOK) { /* only those for one key may read it */
+        ph_buf_cstr(&url, "?key=");
+        ph_enc_percent(&url, what->key, false);
+    }
     ph_request request = {.method = PH_METHOD_GET,
-                          .url = l->url,
+                          .url = ph_buf_view(&url),
                           .headers = header,
                           .header_count = login_headers(l, header),
                           .stall_ms = ASK_MS,
                           .answer_ms = ASK_MS};
     h->ask_id = id;
-    return transfers_start(h->transfers, id, &request);
+    int err = url.err ? url.err : transfers_start(h->transfers, id, &request);
+    ph_buf_clear(&url);
+    return err;
 }
 
 /* A disk that is full does not end an upload: it only cannot go on after it was stopped. */
@@ -189,7 +199,7 @@ static int act(host *h, ph_action *last)
             hasher_cancel(h->hasher, last->id);
             break;
         case PH_ACTION_HASH: err = hasher_start(h->hasher, last->id, &last->u.hash); break;
-        case PH_ACTION_CREDENTIALS: err = ask(h, last->id); break;
+        case PH_ACTION_CREDENTIALS: err = ask(h, last->id, &last->u.ask); break;
         case PH_ACTION_NOTICE: notice(h, &last->u.notice); break;
         case PH_ACTION_SAVE: err = save(h, last->u.snapshot); break;
         case PH_ACTION_FORGET: forget(h); break;

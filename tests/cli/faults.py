@@ -6,6 +6,7 @@ output is one JSON object, and standard error is clean text in which the last li
 """
 
 import concurrent.futures
+import http.server
 import json
 import os
 import pty
@@ -444,6 +445,56 @@ def try_proxy(server, path):
     check("no proxy for loopback", done.returncode, 0)
 
 
+class Lookout(http.server.BaseHTTPRequestHandler):
+    """S3 with our object, though the answer was lost, and an API whose credentials for one key may read it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def reply(self, status, body=b"", **headers):
+        key = self.headers.get("authorization", "").rpartition("Credential=")[2].partition("/")[0]
+        self.server.seen.append((self.command, self.path, key))
+        if self.command == "HEAD" and key == "READER":
+            status, headers = 200, {"content-length": str(len(SMALL)), "etag": '"e"',
+                                    "x-amz-checksum-sha256": self.server.checksum}
+        self.send_response(status)
+        for name, value in {"content-length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        key = "READER" if "?key=" in self.path else "WRITER"
+        self.reply(200, json.dumps({"accessKeyId": key, "secretAccessKey": "s", "sessionToken": "t"}).encode())
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.checksum = self.headers["x-amz-checksum-sha256"]
+        self.reply(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+
+    def do_HEAD(self):
+        self.reply(403)
+
+    def log_message(self, *_):
+        pass
+
+
+def try_looking(path):
+    """The API lends credentials for one key to whoever has to look at the object."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Lookout)
+    server.seen = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    done = run("put", path, "s3://bkt/up/a b", "--no-overwrite", "--endpoint", url, "--path-style",
+               "--checksum", "sha256", "--api", url, "--token", "t", "--json")
+    server.shutdown()
+    check("an object that only a key's credentials show", (done.returncode, json.loads(done.stdout)["verified"]),
+          (0, "object"))
+    check("what was asked", server.seen, [
+        ("GET", "/v1/credentials", "Bearer t"), ("PUT", "/bkt/up/a%20b", "WRITER"),
+        ("HEAD", "/bkt/up/a%20b", "WRITER"), ("GET", "/v1/credentials?key=up%2Fa%20b", "Bearer t"),
+        ("HEAD", "/bkt/up/a%20b", "READER")])
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         files = {False: os.path.join(folder, "two parts"), True: os.path.join(folder, "small")}
@@ -473,6 +524,7 @@ def main():
             try_outputs(server, files)
             try_proxy(server, files[True])
             try_no_files(server, folder)
+            try_looking(files[True])
             for thread in apart:
                 thread.join()
             print(f"{len(ROWS)} rows, {time.monotonic() - begun:.1f} s")
