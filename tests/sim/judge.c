@@ -129,6 +129,12 @@ void judge_notice(world *w, const ph_notice *n)
     if (n->kind != PH_NOTICE_STATE)
         return;
     bool rests = n->paused && n->err && n->err != PH_ERR_SIGN_IN;
+    if (rests && !w->resting && !w->counted && n->err != PH_ERR_NO_CREDENTIALS)
+        sim_bug(w, "rests, and nothing failed");
+    if (rests)
+        w->counted = 0;
+    else if (w->resting && n->paused)
+        w->counted = 1; /* it goes on to rest when it is resumed */
     if (w->resting && !rests)
         judge_hurry(w); /* S3 is there again: nothing waits any longer */
     w->rests += rests;
@@ -283,6 +289,7 @@ static void count(world *w, const live *l, int err, const s3_answer *answer)
     *(part ? &w->parts[l->part].rests : &w->rested[l->op]) = w->rests - w->resting;
     ++*fails;
     w->in_a_row++;
+    w->counted++;
     uint64_t wait = answer && answer->retry_after_s ? answer->retry_after_s * 1000u : 1;
     if (w->resting)
         wait = 1; /* its looks have their own time */

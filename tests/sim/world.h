@@ -216,11 +216,11 @@ typedef struct world {
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
     uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
-    uint64_t paced_ms, quiet_ms; /* no part before: max_rate, polite; by the host's clock */
-    uint32_t rests, in_a_row;
-    bool told_of_parts;  /* in this session: that Abort was not confirmed */
-    bool unsaved;        /* the last snapshot could not be kept */
-    bool told_of_orphan; /* that S3 may have an upload whose id nobody knows */
+    uint64_t paced_ms, quiet_ms;       /* no part before: max_rate, polite; by the host's clock */
+    uint32_t rests, in_a_row, counted; /* failures, since it began to rest */
+    bool told_of_parts;                /* in this session: that Abort was not confirmed */
+    bool unsaved;                      /* the last snapshot could not be kept */
+    bool told_of_orphan;               /* that S3 may have an upload whose id nobody knows */
     bool lacks_condition, lacks_checksum;
     uint32_t given;  /* the newest credentials that the engine has */
     uint32_t skews;  /* reasons for a wrong clock: refusals that were made up, and turns of it */
