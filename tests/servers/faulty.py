@@ -477,7 +477,8 @@ def _(r):
         return False
     r.refuse(Refused(403, "AccessDenied"))
     r.wfile.flush()
-    r.connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # who has read it may be gone
+        r.connection.shutdown(socket.SHUT_WR)
     time.sleep(0.3)
     raise Gone
 
