@@ -537,8 +537,7 @@ static void run(world *w)
         if (w->over && !try_again(w))
             break;
         turn(w);
-        if (++w->turns > 20000 + 60 * w->plan.part_count)
-            sim_bug(w, "never ends");
+        bool endless = ++w->turns > (20000 + 60 * w->plan.part_count) * w->session;
         uint64_t most = w->options.max_rate / 1000;
         uint64_t needed =
             2 * w->plan.size / (most && most < w->rate ? most : w->rate) + 6 * S3_HOUR;
@@ -549,8 +548,10 @@ static void run(world *w)
         bool far = llabs(w->skew_ms) > (int64_t)(24 * S3_HOUR - 60000);
         bool hopeless =
             w->s3.quirks.silent_auth && (far || w->happened[F_DENY] || w->happened[F_BAD_GRANT]);
-        if (late && hopeless && !w->aborted)
+        if ((late || endless) && hopeless && !w->aborted)
             abort_upload(w);
+        else if (endless && !hopeless)
+            sim_bug(w, "never ends");
         else if (late)
             sim_bug(w, "takes too long");
     }
