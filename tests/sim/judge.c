@@ -512,6 +512,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         w->last_stored = 0;
         for (uint32_t n = 1; n <= w->plan.part_count; n++)
             w->parts[n].stored = w->parts[n].listed = false;
+        if (!w->disturbed && !w->happened[F_TWICE])
+            sim_bug(w, "completes with parts that S3 does not have");
         if (l->op != S3_COMPLETE || w->inquiries++ || l->x->status)
             fatal(w, l, err);
         return;
