@@ -407,6 +407,7 @@ static void creds_refused(world *w, const live *l, int err)
 void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
 {
     bool part = l->op == S3_PART, put = l->op == S3_PUT;
+    bool calm = !w->disturbed;
     if (err != PH_OK)
         w->disturbed = w->disturbed || !l->x->silent;
     if (l->given_up) /* the engine knows, and has not said so yet */
@@ -510,9 +511,11 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         return;
     case PH_ERR_INVALID_PART:
         w->last_stored = 0;
-        for (uint32_t n = 1; n <= w->plan.part_count; n++)
+        for (uint32_t n = 1; n <= w->plan.part_count; n++) {
             w->parts[n].stored = w->parts[n].listed = false;
-        if (!w->disturbed && !w->happened[F_TWICE])
+            calm = calm && !w->parts[n].twice; /* the other one may have come later */
+        }
+        if (calm && !w->happened[F_TWICE])
             sim_bug(w, "completes with parts that S3 does not have");
         if (l->op != S3_COMPLETE || w->inquiries++ || l->x->status)
             fatal(w, l, err);
