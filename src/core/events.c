@@ -199,7 +199,9 @@ static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const
     u->rest_err = err;
     uint64_t look = ph_rest_until(now_ms, u->looks++, &u->random);
     uint64_t asked = now_ms + (reply ? reply->retry_after_ms : 0);
-    u->rest_until_ms = least(look > asked ? look : asked, end);
+    uint64_t at = look > asked ? look : asked;
+    /* Credentials that are asked for with it may live no longer than a part has to wait. */
+    u->rest_until_ms = least(at > u->pace_ms ? at : u->pace_ms, end);
     a->at_ms = u->rest_until_ms;
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
     return AGAIN_LATER;
@@ -218,6 +220,17 @@ static void hurry(ph_upload *u, uint64_t now_ms)
     u->looks = 0;
     begin_round(u, now_ms);
     u->alive_ms = now_ms;
+}
+
+/* What waits for the next look, and for nothing else, has it now. */
+static void look_now(ph_upload *u, uint64_t now_ms)
+{
+    for (size_t i = 0; i < u->slot_end; i++)
+        if (u->slots[i].attempt.at_ms == u->rest_until_ms)
+            u->slots[i].attempt.at_ms = now_ms;
+    if (u->control.at_ms == u->rest_until_ms)
+        u->control.at_ms = now_ms;
+    u->rest_until_ms = now_ms;
 }
 
 static void end_rest(ph_upload *u, uint64_t now_ms)
@@ -1252,6 +1265,9 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     u->creds_serial++;
     if (u->rest_err == PH_ERR_NO_CREDENTIALS)
         end_rest(u, now_ms);
+    else if (u->rest_err == PH_ERR_NETWORK)
+        look_now(
+            u, now_ms); /* the silence may be of the old ones, and these end before the next look */
     ph_upload_plan_renewal(u, now_ms);
     return PH_OK;
 }

@@ -820,13 +820,15 @@ static void give_file_hash(ph_upload *u, ph_action *out)
 }
 
 /*
- * Nothing is signed with credentials that S3 refused, nor while others are on their way, with those
- * that have ended by this clock. The clock may be wrong: if no others come, S3 decides.
+ * Nothing is signed with credentials that S3 refused, nor, while others are on their way, with those
+ * that have ended by this clock or seem to be refused in silence. The clock may be wrong: if no others
+ * come, S3 decides.
  */
 static bool holds_back(const ph_upload *u, uint64_t now_ms)
 {
     uint64_t end = u->grant.creds.expires_ms;
-    return u->creds_refused || (u->ask.id && end && end <= ph_upload_true_ms(u, now_ms));
+    bool ended = end && end <= ph_upload_true_ms(u, now_ms);
+    return u->creds_refused || (u->ask.id && (ended || u->suspected));
 }
 
 /* ---- Requests ---- */
@@ -963,7 +965,6 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     uint32_t doubled = slot->timeouts < 3 ? slot->timeouts : 3;
     slot->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
     r->limit_ms = slot->limit_ms;
-    u->limit_ms = now_ms + r->limit_ms;
     if (u->options.max_rate) {
         uint64_t from = u->pace_ms > now_ms ? u->pace_ms : now_ms;
         u->pace_ms = from + r->length * 1000 / u->options.max_rate;
@@ -1194,8 +1195,6 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
         return sooner(at, u->rest_until_ms);
     if (sending && u->pace_ms > now_ms && lowest(u, PH_PART_READY))
         at = sooner(at, u->pace_ms);
-    if (u->rest_err)
-        return at;
     if (sending && late_slot(u, &late_ms) && late_ms > now_ms)
         at = sooner(at, late_ms);
     if (!u->control.id && u->control.at_ms > now_ms)
@@ -1217,6 +1216,20 @@ static bool is_idle(const ph_upload *u)
     return idle;
 }
 
+/* When, at the latest, something of what is under way has ended. */
+static uint64_t last_due(const ph_upload *u, uint64_t now_ms)
+{
+    uint64_t due = now_ms + SILENCE_MS;
+    for (size_t i = 0; i < u->slot_end; i++) {
+        const ph_slot *s = &u->slots[i];
+        bool sending = s->part_number && s->state == PH_PART_SENDING;
+        uint64_t begun = s->second.id ? s->second_begun_ms : s->begun_ms;
+        if (sending && begun + s->limit_ms > due)
+            due = begun + s->limit_ms;
+    }
+    return due;
+}
+
 static void give_wait(ph_upload *u, uint64_t now_ms, ph_action *out)
 {
     uint64_t until = next_moment(u, now_ms), due = now_ms;
@@ -1224,7 +1237,7 @@ static void give_wait(ph_upload *u, uint64_t now_ms, ph_action *out)
     out->kind = PH_ACTION_WAIT;
     out->u.until_ms = until;
     if (!idle)
-        due = u->limit_ms > now_ms + SILENCE_MS ? u->limit_ms : now_ms + SILENCE_MS;
+        due = last_due(u, now_ms);
     if (until != UINT64_MAX && (idle || until < due))
         due = until; /* whatever comes or not, it is here again by then */
     u->due_ms = due + LATE_TIMER_MS;

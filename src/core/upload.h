@@ -97,7 +97,6 @@ struct ph_upload {
     uint64_t alive_ms;      /* the last success, or when whatever hindered it ended */
     uint64_t seen_ms;       /* when the host was last here ... */
     uint64_t due_ms;        /* ... and when it is here again at the latest, unless it sleeps */
-    uint64_t limit_ms;      /* until then the part that was sent last may take */
 
     /* how fast it goes */
     double limit;   /* parts at the same time: `ceiling`, or less when S3 is slow */

@@ -263,7 +263,7 @@ test('while the browser is offline an upload waits', async () => {
 test('an upload survives a server that goes away and comes back', async () => {
     const page = await openPage();
     await signIn(page);
-    const path = makeFile('outage.bin', 150 * MiB);
+    const path = makeFile('outage.bin', 500 * MiB);
     await choose(page, path);
     await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
     demo.stopS3();

@@ -25,6 +25,10 @@ live *host_live(world *w, uint32_t id)
 
 void host_forget(world *w, live *l)
 {
+    if (l->kind == L_REQUEST) {
+        w->ended_ms = w->now_ms;
+        w->ended_limit_ms = l->limit_ms;
+    }
     sim_release(l->x);
     *l = w->live[--w->live_count];
 }

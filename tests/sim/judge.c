@@ -384,6 +384,9 @@ static void gone(world *w, const live *l)
         excuse_doubt(w);
     if (w->s3.object.there && !provable(w))
         excuse_doubt(w);
+    /* A part that came with other bytes has another ETag than what the twin sent in its place. */
+    if (w->twin.was && w->happened[F_FLIP_WIRE])
+        excuse_doubt(w);
 }
 
 /* Those that are the newest, or, of the older ones, the second in a row that nobody knew to be bad. */
@@ -502,7 +505,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         }
         if (put && w->session > 1) /* nothing is kept of it */
             fatal(w, l, err);
-        if (w->twin.was && strcmp(w->s3.object.upload_id, l->x->rq.upload_id) != 0)
+        /* Another upload made it: a twin, or one whose snapshot was lost. */
+        if (w->s3.object.there && strcmp(w->s3.object.upload_id, l->x->rq.upload_id) != 0)
             fatal(w, l, err);
         if ((put || l->op == S3_COMPLETE) && w->s3.object.there && !w->s3.object.foreign &&
             provable(w))
@@ -560,6 +564,9 @@ void judge_turned(world *w, uint64_t ms)
     for (uint32_t i = 0; i < w->live_count; i++)
         if (w->live[i].kind == L_REQUEST && w->live[i].limit_ms > silence_ms)
             silence_ms = w->live[i].limit_ms;
+    /* What ends at this moment was under way when the engine looked at the clock last. */
+    if (w->ended_ms == w->now_ms && w->ended_limit_ms > silence_ms)
+        silence_ms = w->ended_limit_ms;
     silence_ms += 20000;
     uint64_t alive_ms = w->alive_ms, turned_ms = w->turned_ms;
     judge_hurry(w);
@@ -591,6 +598,7 @@ void judge_granted(world *w)
     w->refused = false;
     w->begun = true;
     w->in_a_row = w->denials = 0;
+    w->rest_until_ms = 0;         /* they may end before the next look: it is taken at once */
     w->clock_fix += w->says_time; /* whatever was signed before says nothing any more */
 }
 

@@ -215,6 +215,8 @@ typedef struct world {
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
+    uint64_t ended_ms,
+        ended_limit_ms; /* the last request that ended: when, and how long it might */
     uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
     uint64_t paced_ms, quiet_ms;       /* no part before: max_rate, polite; by the host's clock */
     uint32_t rests, in_a_row, counted; /* failures, since it began to rest */
