@@ -682,7 +682,12 @@ static void granted(world *w, const happening *h)
         return;
     }
     if (sim_fault(w, F_DENY)) {
-        deny(w, l, sim_one_in(w, 2) ? PH_ERR_SIGN_IN : PH_ERR_FORBIDDEN);
+        /* A host whose only credentials were refused says so in S3's words. */
+        bool last = l->why == PH_WHY_REFUSED && w->options.unattended;
+        deny(w, l,
+             last               ? PH_ERR_EXPIRED_TOKEN
+             : sim_one_in(w, 2) ? PH_ERR_SIGN_IN
+                                : PH_ERR_FORBIDDEN);
         return;
     }
     char document[512];
