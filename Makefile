@@ -70,6 +70,7 @@ check: lint types unit $(module) $(web) $B/sim $(patsubst %,$B/tests/%,$(fuzzers
 sim: $B/sim ## uploads in SEEDS=20000 simulated worlds, from FIRST=1 on; or one, with its transcript: SEED=n
 	@$B/sim $(if $(SEED),--seed $(SEED),--first $(FIRST) $(SEEDS))
 
+sim-mutants: SEEDS := 200000
 sim-mutants: $B/sim ## is each of the faults found that tests/sim/mutants.txt plants into the core?
 	@tests/sim/mutants.py $(SEEDS)
 
