@@ -36,9 +36,10 @@ def try_keys(w):
 def try_overwriting(w):
     small, large = w.file("there", b"data"), w.file("there-large", RANDOM[:6 * MIB])
     check("an object is there", w.put(small, "there")[0], 0)
-    for path in small, large:
+    for path in w.file("there-other", b"other"), large:
         code, failure, _ = w.put(path, "there", "--no-overwrite", "--part-size", "5MiB")
         check("--no-overwrite", (code, failure.get("code")), (1, "EXISTS"))
+    check("--no-overwrite of the same file", w.put(small, "there", "--no-overwrite")[0], 0)
     check("it is as it was", w.read("there")["Body"].read(), b"data")
     check("nothing is left", uploads(w), [])
     for path in small, large:
