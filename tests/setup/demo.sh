@@ -31,6 +31,7 @@ refuse_busy_ports demo "$port" "$api"
 
 pids=
 finish() {
+    trap '' INT TERM HUP # who is impatient does not leave a server behind
     trap - EXIT
     for pid in $pids; do kill "$pid" 2>/dev/null || true; done
     wait
