@@ -122,11 +122,6 @@ static verdict fix_region(ph_upload *u, int err, const ph_reply *reply)
     return AGAIN_NOW;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 #define FASTER 1.1 /* by so much it must be, or one connection less does the same */
 
 static void begin_round(ph_upload *u, uint64_t now_ms)
@@ -140,7 +135,7 @@ static void measure(ph_upload *u, uint64_t now_ms, const ph_slot *slot)
 {
     uint64_t begun_ms = slot->begun_ms, length = ph_ledger_length(&u->ledger, slot->part_number);
     /* What took longer than it may was asleep, or the clock was turned. */
-    uint64_t ms = now_ms > begun_ms ? least(now_ms - begun_ms, slot->limit_ms) : 1;
+    uint64_t ms = now_ms > begun_ms ? ph_least(now_ms - begun_ms, slot->limit_ms) : 1;
     double took = (double)ms;
     if (length * 2 >= u->ledger.plan.part_size)
         u->rate = u->rate > 0 ? (3 * u->rate + (double)length / took) / 4 : (double)length / took;
@@ -201,7 +196,7 @@ static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const
     uint64_t asked = now_ms + (reply ? reply->retry_after_ms : 0);
     uint64_t at = look > asked ? look : asked;
     /* Credentials that are asked for with it may live no longer than a part has to wait. */
-    u->rest_until_ms = least(at > u->pace_ms ? at : u->pace_ms, end);
+    u->rest_until_ms = ph_least(at > u->pace_ms ? at : u->pace_ms, end);
     a->at_ms = u->rest_until_ms;
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_STATE});
     return AGAIN_LATER;
@@ -1193,10 +1188,9 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
 
-#define OTHER_KEY_WARNING                                                                         \
-    "the new URL is for another key, and the answer to the request for the old one was lost: S3 " \
-    "may "                                                                                        \
-    "have the object under both"
+#define OTHER_KEY_WARNING                                                                     \
+    "the new URL is for another key, and the answer to the request for the old one was lost:" \
+    " S3 may have the object under both"
 
 static ph_str pick_key(const ph_upload *u, const ph_grant *grant)
 {
@@ -1207,7 +1201,7 @@ static ph_str pick_key(const ph_upload *u, const ph_grant *grant)
 static void leave_key(ph_upload *u)
 {
     bool perhaps = false;
-    for (size_t i = 0; i < PH_SLOTS; i++) {
+    for (size_t i = 0; i < u->slot_end; i++) {
         perhaps = perhaps || (u->slots[i].part_number && u->slots[i].attempt.maybe_done);
         u->slots[i].attempt.maybe_done = false;
     }
@@ -1370,7 +1364,7 @@ static int take_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
         if (lost)
             return part_failed(u, now_ms, slot, e->err, NULL);
         if (e->kind == PH_EVENT_SENT && slot->attempt.id == e->id)
-            slot->sent = least(e->bytes, ph_ledger_length(&u->ledger, slot->part_number));
+            slot->sent = ph_least(e->bytes, ph_ledger_length(&u->ledger, slot->part_number));
     } else if (slot && slot->state == PH_PART_HASHING && e->kind == PH_EVENT_HASHED) {
         return part_hashed(u, slot, e);
     } else if (control && answer) {

@@ -1172,11 +1172,6 @@ static int give_sending(ph_upload *u, uint64_t now_ms, bool may_send, bool *give
 
 /* ---- Waiting ---- */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The next moment at which a step could do more than now, if nothing happens before. */
 static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
 {
@@ -1186,24 +1181,24 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
         return at;
     for (size_t i = 0; i < u->slot_end; i++)
         if (sending && u->slots[i].part_number && u->slots[i].state == PH_PART_BACKOFF)
-            at = sooner(at, u->slots[i].attempt.at_ms);
+            at = ph_least(at, u->slots[i].attempt.at_ms);
     if (!has_network(u))
         return at;
     if (u->rest_err && ph_upload_is_probing(u))
         return at;
     if (u->rest_err && u->rest_until_ms > now_ms)
-        return sooner(at, u->rest_until_ms);
+        return ph_least(at, u->rest_until_ms);
     if (sending && u->pace_ms > now_ms && lowest(u, PH_PART_READY))
-        at = sooner(at, u->pace_ms);
+        at = ph_least(at, u->pace_ms);
     if (sending && late_slot(u, &late_ms) && late_ms > now_ms)
-        at = sooner(at, late_ms);
+        at = ph_least(at, late_ms);
     if (!u->control.id && u->control.at_ms > now_ms)
-        at = sooner(at, u->control.at_ms);
+        at = ph_least(at, u->control.at_ms);
     if (!u->ask.id) {
         if (u->ask.at_ms > now_ms)
-            at = sooner(at, u->ask.at_ms);
+            at = ph_least(at, u->ask.at_ms);
         else if (u->renew_ms != UINT64_MAX && u->state != PH_STATE_ABORTING)
-            at = sooner(at, u->renew_ms - (uint64_t)u->clock_offset_ms);
+            at = ph_least(at, u->renew_ms - (uint64_t)u->clock_offset_ms);
     }
     return at;
 }

@@ -41,8 +41,8 @@ typedef struct ph_slot {
     uint32_t timeouts;
     ph_attempt second; /* SENDING: the same once more, when all others are done and it is late */
     uint64_t second_begun_ms;
-    bool
-        no_second; /* there was one, and one of the two failed: the line is bad, not this request */
+    /* There was one, and one of the two failed: the line is bad, not this request. */
+    bool no_second;
 } ph_slot;
 
 /* CHECKING: HEAD is refused, and as it has no body, nobody knows why. */
@@ -156,6 +156,11 @@ struct ph_upload {
 };
 
 /* ---- Shared by upload.c and events.c ---------------------------------------------------------- */
+
+static inline uint64_t ph_least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 bool ph_upload_is_over(const ph_upload *u);
 

@@ -586,10 +586,25 @@ def _(r):
     return False
 
 
+def creeps(r):
+    """Whether this request meets a server that is slow for ever: each part, or its first try."""
+    return r.op == "UploadPart" and (r.nth == 1 or "@once" not in r.key)
+
+
+def drip(r, piece):
+    """Write this now and then, until nobody listens any more."""
+    with contextlib.suppress(OSError):
+        while True:
+            r.wfile.write(piece)
+            r.wfile.flush()
+            time.sleep(0.1)
+    raise Gone
+
+
 @fault("creep")
 def _(r):
     """It takes a body by the byte, and never stops."""
-    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+    if not creeps(r):
         return False
     r.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with contextlib.suppress(OSError):
@@ -601,33 +616,23 @@ def _(r):
 @fault("drip")
 def _(r):
     """The answer's body comes by the byte, in chunks, and never ends."""
-    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+    if not creeps(r):
         return False
     r.take_part()
     r.send_response(200)
     r.send_header("transfer-encoding", "chunked")
     r.end_headers()
-    with contextlib.suppress(OSError):
-        while True:
-            r.wfile.write(b"1\r\n \r\n")
-            r.wfile.flush()
-            time.sleep(0.1)
-    raise Gone
+    drip(r, b"1\r\n \r\n")
 
 
 @fault("drip-head")
 def _(r):
     """The same of the answer's head."""
-    if r.op != "UploadPart" or (r.nth > 1 and "@once" in r.key):
+    if not creeps(r):
         return False
     r.take_part()
     r.wfile.write(b"HTTP/1.1 200 OK\r\nx-filler: ")
-    with contextlib.suppress(OSError):
-        while True:
-            r.wfile.write(b"x")
-            r.wfile.flush()
-            time.sleep(0.1)
-    raise Gone
+    drip(r, b"x")
 
 
 @fault("longer-than-said")
