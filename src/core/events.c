@@ -171,13 +171,14 @@ static bool is_congestion(int err)
  * than a request that failed. New credentials come with the API's time, so they help against both;
  * where nobody gives any, nothing is lost.
  */
-static void suspect_creds(ph_upload *u, int err, const ph_attempt *a)
+static void suspect_creds(ph_upload *u, uint64_t now_ms, int err, const ph_attempt *a)
 {
     u->silent += err == PH_ERR_NETWORK;
     if (u->silent < SUSPICIOUS || a->tries < SUSPICIOUS || u->suspected)
         return;
     u->suspected = true;
-    u->renew_ms = 0;
+    /* Not before they can be used: they may live no longer than max_rate lets a part wait. */
+    u->renew_ms = u->pace_ms > now_ms ? ph_upload_true_ms(u, u->pace_ms) : 0;
 }
 
 /* ---- Resting: a dead server is not hammered, and does not end the upload ---- */
@@ -248,7 +249,7 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
         a->tries--; /* no try is burnt on a network that is known to be away */
         return AGAIN_NOW;
     }
-    suspect_creds(u, err, a);
+    suspect_creds(u, now_ms, err, a);
     if (is_congestion(err))
         u->limit = u->limit > 2 ? u->limit / 2 : 1;
     if (aborting && a->tries >= tries)

@@ -238,6 +238,9 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     err = copy_texts(u);
     if (err == PH_OK && kept)
         err = prepare_resumed(u, kept->upload_id);
+    if (u->resumed &&
+        !u->upload_id.len) /* whatever comes: an abort before there are credentials, too */
+        ph_upload_warn_orphan(u);
     note_known_lacks(u);
     if (err == PH_OK && options->credentials.len) {
         ph_grant grant;
@@ -327,8 +330,6 @@ int ph_upload_begin(ph_upload *u, ph_grant *first)
     }
     *first = (ph_grant){0};
     u->save = u->options.keep && !u->single && !u->kept;
-    if (u->resumed && !u->upload_id.len)
-        ph_upload_warn_orphan(u);
     ph_upload_enter(u, u->single          ? PH_STATE_SENDING
                        : u->upload_id.len ? PH_STATE_LISTING
                                           : PH_STATE_CREATING);

@@ -548,7 +548,8 @@ static void run(world *w)
         bool far = llabs(w->skew_ms) > (int64_t)(24 * S3_HOUR - 60000);
         bool hopeless =
             w->s3.quirks.silent_auth && (far || w->happened[F_DENY] || w->happened[F_BAD_GRANT]);
-        if ((late || endless) && hopeless && !w->aborted)
+        bool tired = late || endless || w->grant_count > SIM_GRANTS / 2;
+        if (tired && hopeless && !w->aborted)
             abort_upload(w);
         else if (endless && !hopeless)
             sim_bug(w, "never ends");
