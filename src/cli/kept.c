@@ -139,12 +139,17 @@ static int take_lock(kept *k)
             close(fd);
             return err;
         }
-        if (fstat(fd, &mine) == 0 && fstatat(k->folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-            mine.st_ino == named.st_ino) {
+        bool seen = fstat(fd, &mine) == 0;
+        bool there = seen && fstatat(k->folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0;
+        if (there && mine.st_ino == named.st_ino) {
             k->lock = fd;
             return PH_OK;
         }
+        int why = errno;
         close(fd);
+        errno = why;
+        if (!seen || (!there && why != ENOENT))
+            return PH_ERR_NOT_KEPT;
     }
 }
 

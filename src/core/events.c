@@ -771,7 +771,20 @@ static void verify_claims(ph_upload *u)
         send_rest(u);
 }
 
-/* What an earlier session has sent. A list that leads nowhere ends: what it lacks is sent again. */
+/*
+ * Go to the next page of the list. One that leads nowhere ends, and so does one that goes on behind
+ * the last part: what it lacks is sent again.
+ */
+static bool turn_page(ph_upload *u, const ph_reply *reply)
+{
+    bool more = reply->truncated && reply->next_marker > u->list_marker &&
+                u->list_marker < u->ledger.plan.part_count;
+    if (more)
+        u->list_marker = reply->next_marker;
+    return more;
+}
+
+/* What an earlier session has sent. */
 static int listed_claims(ph_upload *u, const ph_reply *reply)
 {
     for (size_t i = 0; i < reply->listed_count; i++) {
@@ -784,9 +797,7 @@ static int listed_claims(ph_upload *u, const ph_reply *reply)
         }
     }
     u->control = (ph_attempt){0};
-    if (reply->truncated && reply->next_marker > u->list_marker)
-        u->list_marker = reply->next_marker;
-    else
+    if (!turn_page(u, reply))
         verify_claims(u);
     return PH_OK;
 }
@@ -828,10 +839,8 @@ static int listed(ph_upload *u, const ph_reply *reply)
             ph_ledger_mark(&u->ledger, &reply->listed[i]);
     }
     u->control = (ph_attempt){0};
-    if (reply->truncated && reply->next_marker > u->list_marker) {
-        u->list_marker = reply->next_marker;
+    if (turn_page(u, reply))
         return PH_OK;
-    }
     bool refused = u->doubt == PH_ERR_INVALID_PART;
     uint32_t missing = ph_ledger_drop_unlisted(&u->ledger, refused);
     u->doubt = PH_OK;

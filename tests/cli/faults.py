@@ -105,6 +105,7 @@ row("html-200@small", 1, "BAD_ANSWER", "--tries", "2", small=True, warning=PERHA
 row("no-etag-header", 0, warning="ETag")
 row("list-two-pages", 0, warning="ETag")
 row("list-forgets", 5, "INVALID_PART", warning="ETag")
+row("list-endless", 0, warning="ETag")
 row("bare-etag", 0, retries=0)
 row("entity-etag", 0, retries=0)
 row("no-checksums", 0, verified="sent")

@@ -741,6 +741,18 @@ def _(r):
     return FAULTS["no-etag-header"](r)
 
 
+@fault("list-endless")
+def _(r):
+    """ETags are hidden, and each page of the list, which is the same, has another behind it."""
+    if r.op != "ListParts":
+        return FAULTS["no-etag-header"](r)
+    answer, marker = r.answer, int(r.query.get("part-number-marker", 0)) + 1
+    r.query["part-number-marker"] = "0"
+    r.answer = lambda body: answer(body=body.replace("false", "true").replace(
+        "Marker>2<", f"Marker>{marker}<"))
+    return r.do_ListParts()
+
+
 @fault("bare-etag")
 def _(r):
     if r.op == "UploadPart":
