@@ -359,7 +359,7 @@ void host_arrive(world *w, exchange *x)
     }
     uint32_t retry_after = x->an.retry_after_s;
     if (let_in(w, x, &x->an)) {
-        if (x->rq.op == S3_LIST && !x->of_twin)
+        if (x->rq.op == S3_LIST && !x->of_twin && !x->lost && !x->status)
             judge_list(w, &x->rq);
         if (!x->status || x->done_all_the_same)
             s3_do(&w->s3, &x->rq, &x->an);
