@@ -28,6 +28,9 @@
 #define SILENCE_MS (600 * SECOND)
 #define LATE_TIMER_MS (10 * SECOND)
 
+/* By so much no timer is late: what S3 said of its clock before that is no longer true. */
+#define STALE_MS (300 * SECOND)
+
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
 /* Copy each text of the options; those that failed are absent, so that freeing is always right. */
@@ -493,6 +496,10 @@ void ph_upload_note_time(ph_upload *u, uint64_t now_ms)
 {
     if (now_ms > u->due_ms)
         u->alive_ms += now_ms - u->seen_ms;
+    if (now_ms > u->due_ms + STALE_MS) {
+        u->clock_serial++; /* an answer that comes now has the time of before */
+        u->due_ms = now_ms + SILENCE_MS;
+    }
     u->seen_ms = now_ms;
 }
 
