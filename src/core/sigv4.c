@@ -357,11 +357,9 @@ static int add_string_to_sign(const signer *s)
     return b->err;
 }
 
-static bool key_fits(const ph_sigv4_key *key, const ph_sigv4_key *wanted)
+static bool is_text(const char *place, ph_str s)
 {
-    return key->made && strcmp(key->date, wanted->date) == 0 &&
-           strcmp(key->region, wanted->region) == 0 && strcmp(key->service, wanted->service) == 0 &&
-           ph_equal_secret(key->secret_id, wanted->secret_id, sizeof key->secret_id);
+    return ph_str_equal(ph_str_from(place), s);
 }
 
 static int derive_key(ph_str secret, ph_sigv4_key *key)
@@ -379,7 +377,6 @@ static int derive_key(ph_str secret, ph_sigv4_key *key)
         ph_hmac_sha256(k, sizeof k, "aws4_request", 12, k);
         ph_hmac_key_init(&key->key, k, sizeof k);
         ph_wipe(k, sizeof k);
-        key->made = true;
     }
     ph_buf_clear(&first);
     return err;
@@ -389,20 +386,25 @@ static int derive_key(ph_str secret, ph_sigv4_key *key)
 int ph_sigv4_key_find(ph_str date, ph_str region, ph_str service, ph_str secret,
                       ph_sigv4_key *cached, ph_sigv4_key *out)
 {
+    if (cached && cached->secret_len && cached->secret_len == secret.len &&
+        ph_equal_secret(cached->secret, secret.ptr, secret.len) && is_text(cached->date, date) &&
+        is_text(cached->region, region) && is_text(cached->service, service)) {
+        *out = *cached;
+        return PH_OK;
+    }
     memset(out, 0, sizeof *out);
     if (date.len != 8 || region.len >= sizeof out->region || service.len >= sizeof out->service)
         return PH_ERR_TOO_LONG;
     memcpy(out->date, date.ptr, 8);
     memcpy(out->region, region.ptr, region.len);
     memcpy(out->service, service.ptr, service.len);
-    ph_sha256(secret.ptr, secret.len, out->secret_id);
-    if (cached && key_fits(cached, out)) {
-        *out = *cached;
-        return PH_OK;
-    }
     int err = derive_key(secret, out);
-    if (err == PH_OK && cached)
-        *cached = *out;
+    if (err == PH_OK && secret.len <= sizeof out->secret) {
+        memcpy(out->secret, secret.ptr, secret.len);
+        out->secret_len = secret.len;
+        if (cached)
+            *cached = *out;
+    }
     return err;
 }
 

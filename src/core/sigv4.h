@@ -16,9 +16,9 @@ typedef struct ph_sigv4_key {
     char date[9];
     char region[64];
     char service[32];
-    uint8_t secret_id[PH_SHA256_LEN]; /* SHA-256 of the secret it was made from */
+    char secret[128];  /* that it was made from: a longer one is not kept, nor its key */
+    size_t secret_len; /* 0: there is no key */
     ph_hmac_key key;
-    bool made;
 } ph_sigv4_key;
 
 typedef struct ph_sigv4 {

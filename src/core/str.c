@@ -25,12 +25,13 @@ bool ph_str_is_visible(ph_str s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t others = 0, eight;
-    for (; s.len >= sizeof eight; s = ph_str_skip(s, sizeof eight)) {
-        memcpy(&eight, s.ptr, sizeof eight);
+    size_t i = 0;
+    for (; s.len - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, s.ptr + i, sizeof eight);
         others |= (eight - 0x21 * ones) | (eight + ones) | eight;
     }
-    for (; s.len > 0; s = ph_str_skip(s, 1))
-        others |= (unsigned char)(s.ptr[0] - 0x21) > 0x7e - 0x21 ? 0x80 : 0;
+    for (; i < s.len; i++)
+        others |= (unsigned char)(s.ptr[i] - 0x21) > 0x7e - 0x21 ? 0x80 : 0;
     return (others & 0x80 * ones) == 0;
 }
 

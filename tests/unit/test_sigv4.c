@@ -808,7 +808,7 @@ static void test_cache(void)
     ph_sigv4_key key = {0};
     ph_sigv4 in = sample();
     check_cached("empty", &in, &key);
-    CHECK(key.made);
+    CHECK(key.secret_len > 0);
     uint8_t want[PH_SHA256_LEN];
     size_t len;
     ph_hmac_key wanted = {0};
@@ -851,6 +851,21 @@ static void test_cache(void)
         check_cached(what[i], &in, &key);
         check_cached("remade", &in, &key);
     }
+
+    test_case("cache: a secret that is too long for it");
+    static char many[sizeof key.secret + 1];
+    memset(many, 's', sizeof many);
+    ph_creds long_secret = {.access_key_id = PH_STR("A"),
+                            .secret_access_key = {many, sizeof many - 1}};
+    in = sample();
+    in.creds = &long_secret;
+    check_cached("fits", &in, &key);
+    CHECK_U64(key.secret_len, sizeof key.secret);
+    long_secret.secret_access_key.len++;
+    before = key;
+    check_cached("too long", &in, &key);
+    check_cached("too long again", &in, &key);
+    CHECK_MEM(&key, &before, sizeof key);
 
     test_case("cache: another id shares the key");
     in = sample();

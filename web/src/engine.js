@@ -136,12 +136,15 @@ export function readAction(tables, said, text, more) {
     }
 }
 
+/** @type {never[]} */
+const NONE = [];
+
 /**
  * An event, as ph_report takes it: numbers, and a text of `count` fields and whatever length behind.
  * @param {Tables} tables @param {any} event an EngineEvent
  */
 export function writeEvent(tables, event) {
-    const { kind, id = 0, status, bytes, code, headers = [], digests = [] } = event;
+    const { kind, id = 0, status, bytes, code, headers = NONE, digests = NONE } = event;
     let text = '';
     for (const [name, value] of headers) text += `${name}\0${value}\0`;
     for (const digest of digests) text += `${digest}\0`;
@@ -210,7 +213,7 @@ export class Engine {
     step(upload, now, maySend) {
         const text = this.#text(this.#wasm.ph_step(upload, now, maySend ? 1 : 0));
         const said = this.#said;
-        return readAction(this.tables, said, text, this.#decode(said[10], said[11]));
+        return readAction(this.tables, said, text, said[11] ? this.#decode(said[10], said[11]) : '');
     }
 
     /**
@@ -219,18 +222,18 @@ export class Engine {
      * @param {number} upload @param {number} now @param {EngineEvent} event
      */
     report(upload, now, event) {
-        /** @param {EngineEvent} told */
-        const tell = (told) =>
-        {
-            const { kind, id, value, count, text } = writeEvent(this.tables, told);
-            this.#check(this.#wasm.ph_report(upload, now, kind, id, value, count, this.#give(text)));
-        };
         try {
-            tell(event);
+            this.#tell(upload, now, event);
         } catch (error) {
             if (event.kind !== 'response' || !(error instanceof EngineError)) throw error;
-            tell({ kind: 'failed', id: event.id, code: 'NETWORK' });
+            this.#tell(upload, now, { kind: 'failed', id: event.id, code: 'NETWORK' });
         }
+    }
+
+    /** @param {number} upload @param {number} now @param {EngineEvent} event */
+    #tell(upload, now, event) {
+        const { kind, id, value, count, text } = writeEvent(this.tables, event);
+        this.#check(this.#wasm.ph_report(upload, now, kind, id, value, count, this.#give(text)));
     }
 
     /** @param {number} upload @returns {EngineProgress} */
@@ -294,10 +297,10 @@ export class Engine {
         return this.#text(this.#wasm.ph_hash_close(hash)).split('\0');
     }
 
-    /** See memory as it is now: a call may have moved it. */
+    /** See memory as it is now: a call may have moved it, and what was seen of it is then empty. */
     #renew() {
+        if (this.#memory.length) return;
         const { buffer } = this.#wasm.memory;
-        if (buffer === this.#memory.buffer) return;
         this.#memory = new Uint8Array(buffer);
         this.#in = new Uint8Array(buffer, this.#stage, this.#textMax);
         this.#said = new Float64Array(buffer, this.#wasm.ph_said() >>> 0, 12);
@@ -314,12 +317,12 @@ export class Engine {
     #text(length) {
         this.#check(length);
         this.#renew();
-        return this.#decode(this.#wasm.ph_out() >>> 0, length);
+        return length ? this.#decode(this.#wasm.ph_out() >>> 0, length) : '';
     }
 
     /** @param {number} at @param {number} length */
     #decode(at, length) {
-        return length ? decoder.decode(this.#memory.subarray(at, at + length)) : '';
+        return decoder.decode(this.#memory.subarray(at, at + length));
     }
 
     /** Put a text where the next call looks for it, and wipes it. @param {string} text */
