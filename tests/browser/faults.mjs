@@ -312,6 +312,36 @@ test('what the credentials API answers has a code, or is asked again', async () 
     }
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('who never answers in the page is not waited for', async () => {
+    await faults.rules({ operation: 'GET /v1/credentials', times: 0, then: 'stall' });
+    const failed = await page.evaluate(async (api) => {
+        const { setInterval } = window;
+        window.setInterval = (act, ms) => setInterval(act, ms / 100);
+        const options = { getCredentials: () => new Promise(() => {}), workerUrl, keep: false };
+        const fail = (parthaul) => parthaul.upload(new Blob(['abc']), { key: 'a', tries: 1, patienceMs: 1 }).done.catch(plain);
+        const url = `${api}/v1/credentials`;
+        const noModule = await fail(new Parthaul({ ...options, wasmUrl: url, scalarUrl: url }));
+        window.setInterval = setInterval;
+        window.fail = () => fail((window.parthaul = new Parthaul(options)));
+        return noModule;
+    }, demo.api);
+    assert.equal(failed.code, 'WORKER_FAILED');
+    assert.match(failed.message, /does not answer/);
+    if (browser.name !== 'chromium') return; // whose worker can be reached
+    const [waited] = await Promise.all([
+        page.evaluate(() => window.fail()),
+        new Promise((resolve) => page.page.once('workercreated', resolve)).then((worker) =>
+            worker.evaluate(() => {
+                const { setTimeout } = self;
+                self.setTimeout = (act, ms) => setTimeout(act, ms / 100);
+            }),
+        ),
+    ]);
+    assert.equal(waited.code, 'NO_CREDENTIALS');
+    assert.match(waited.message, /getCredentials\(\) has not answered/);
+    await page.evaluate(() => window.parthaul.close());
+});
+
 test('credentials that live for 15 s, in an upload of a minute', async () => {
     if (strict) return console.log('SKIP: versitygw lends none');
     await page.evaluate(() => (window.livesMs = 15_000));

@@ -513,13 +513,10 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
             forbidden: await fail({ api, getToken: refuse('FORBIDDEN') }),
             passing: await fail({ getCredentials: refuse() }),
             notJson: await fail({ getCredentials: () => 'nonsense' }),
-            options: (() => {
-                try {
-                    return new Parthaul({});
-                } catch (error) {
-                    return error.message;
-                }
-            })(),
+            odd: await fail({ api, getToken: () => { throw { code: Symbol(), message: () => 1 }; } }),
+            wordy: await fail({ api, getToken: () => { throw new Error('wordy '.repeat(5e5)); } }),
+            endless: await fail({ getCredentials: () => 'x'.repeat(3e6) }),
+            noToken: await fail({ api, getToken: () => 'SECRET\nTOKEN' }),
         };
     }, demo.api);
     assert.match(result.gone, /^FILE_UNREADABLE: ./);
@@ -528,7 +525,42 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
     assert.match(result.forbidden, /^FORBIDDEN: .*the user left/);
     assert.match(result.passing, /^NO_CREDENTIALS: .*the user left/);
     assert.match(result.notJson, /^BAD_(JSON|CREDENTIALS): ./);
-    assert.match(result.options, /either api/);
+    assert.match(result.odd, /^NO_CREDENTIALS: ./);
+    assert.match(result.wordy, /^NO_CREDENTIALS: wordy wordy/);
+    assert.match(result.endless, /^NO_CREDENTIALS: .*too long/);
+    assert.match(result.noToken, /^SIGN_IN: .*no header/);
+    assert.doesNotMatch(result.noToken, /SECRET/);
+    await page.close();
+});
+
+test('a wrong option is refused at once, by its name, and holds nothing up', async () => {
+    const page = await openModule(browser, demo);
+    const said = await page.evaluate(async (api) => {
+        const said = {};
+        const say = (what, act) => {
+            try {
+                act();
+                said[what] = 'taken';
+            } catch (error) {
+                said[what] = `${error.name}: ${error.message}`;
+            }
+        };
+        say('either api', () => new Parthaul({}));
+        for (const wrong of [{ connections: 0 }, { connections: 'six' }, { transport: 'pigeon' }, { getToken: 'eyJ' }, { tries: -1 }]) {
+            say(Object.keys(wrong)[0], () => new Parthaul({ api, workerUrl, ...wrong }));
+        }
+        const parthaul = new Parthaul({ api, getToken: () => '', workerUrl });
+        for (const wrong of [{ partSize: '5MB' }, { concurrency: NaN }, { maxRate: 5n }, { name: 5 }, { overwrite: 'no' }, { metadata: { a: 1 } }]) {
+            say(Object.keys(wrong)[0], () => parthaul.upload(new Blob(['abc']), wrong));
+        }
+        say('a File', () => parthaul.upload('abc'));
+        say('be cloned', () => parthaul.upload(new Blob(['abc']), { handle: { getFile() {} } }));
+        await parthaul.close(); // which waits for all that run
+        return said;
+    }, demo.api);
+    assert.equal(Object.keys(said).length, 13);
+    for (const [what, message] of Object.entries(said)) assert.match(message, new RegExp(`^(TypeError|DataCloneError): [^]*(${what})`), message);
+    assert.deepEqual(page.complaints, []);
     await page.close();
 });
 

@@ -262,6 +262,37 @@ test('a handle of the file makes going on one call', async () => {
     await page.close();
 });
 
+test('what is kept comes back where somebody clears the database under way', async () => {
+    const page = await openPage();
+    const parthaul = await libraryOn(page, 'mia');
+    await (await until(() => page.workers()[0], 'the worker')).evaluate(() => {
+        const { now } = Date;
+        const begin = now();
+        Date.now = () => begin + 10 * (now() - begin); // notes come sooner
+    });
+    const result = await page.evaluate(async (parthaul) => {
+        const file = new File([new Uint8Array(60 << 20)], 'cleared.bin');
+        const upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 20 << 20 });
+        const warnings = [];
+        upload.addEventListener('warning', ({ detail }) => warnings.push(detail.message));
+        const stored = (bytes) =>
+            new Promise((resolve) => upload.addEventListener('progress', () => upload.progress.stored > bytes && resolve()));
+        await stored(0);
+        await new Promise((resolve) => (indexedDB.deleteDatabase('parthaul').onsuccess = resolve));
+        await stored(25 << 20);
+        const list = await parthaul.unfinished();
+        upload.abort();
+        await upload.done.catch(() => {});
+        return { list, id: list[0]?.id, warnings, left: await parthaul.unfinished() };
+    }, parthaul);
+    assert.equal(result.list.length, 1);
+    assert.equal(result.list[0].running, 'here');
+    assert.deepEqual(result.left, []);
+    assert.deepEqual(result.warnings, []);
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
 test('what could not be discarded stays in the list, to be discarded again', async () => {
     const page = await openPage();
     const first = await libraryOn(page, 'lea');

@@ -16,17 +16,24 @@
 /** @typedef {import('./types.d.ts').Unfinished} Unfinished */
 /** @typedef {import('./types.d.ts').UploadOptions} UploadOptions */
 
-/** What the engine takes of the options; the others are this file's. @type {(keyof UploadOptions)[]} */
-const ENGINE_OPTIONS = [
-    'bucket', 'key', 'region', 'endpoint', 'addressing', 'dualstack', 'accelerate', 'name', 'checksum',
-    'checksumType', 'payload', 'partSize', 'concurrency', 'tries', 'patienceMs', 'maxRate', 'polite',
-    'presignLimit', 'overwrite', 'metadata',
-];
+/** What the engine takes of the options, by type; the others are this file's.
+ * @type {Record<string, (keyof UploadOptions)[]>} */
+const ENGINE_OPTIONS = {
+    string: ['bucket', 'key', 'region', 'endpoint', 'addressing', 'name', 'checksum', 'checksumType', 'payload'],
+    number: ['partSize', 'concurrency', 'tries', 'patienceMs', 'maxRate', 'presignLimit'],
+    boolean: ['dualstack', 'accelerate', 'polite', 'overwrite'],
+    object: ['metadata', 'object'],
+};
 
 /** Up to this size the credentials API gives a presigned PUT, unless it is told otherwise. */
 const PRESIGN_LIMIT = 100 << 20;
 /** Speed is measured over so long: parts end in bursts. */
 const SPEED_WINDOW_MS = 8000;
+/** A worker that is at work and says nothing at so many questions, so far apart, is gone. */
+const PING_MS = 10_000;
+const PINGS = 6;
+/** No longer sentence crosses to the worker. */
+const LONGEST_WORD = 1000;
 
 /**
  * Why an upload ended without an object.
@@ -265,6 +272,36 @@ async function fileOf(handle) {
 /** @param {string} code @param {string} message */
 const refusal = (code, message) => new UploadError({ code, message, resumable: code !== 'NOT_KEPT' });
 
+/** @param {string} option @param {string} what */
+const wrong = (option, what) => new TypeError(`Parthaul: ${option} is not ${what}`);
+
+/** @param {any} value */
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+
+/**
+ * The options that the engine takes. What it could not read it would pass over in silence.
+ * @param {any} all
+ * @returns {Record<string, unknown>}
+ */
+function engineOptions(all) {
+    /** @type {Record<string, unknown>} */
+    const given = {};
+    for (const [type, names] of Object.entries(ENGINE_OPTIONS)) {
+        for (const name of names) {
+            const value = all[name] ?? undefined;
+            if (value === undefined) continue;
+            if (type === 'number' ? !isCount(value) : typeof value !== type) {
+                throw wrong(name, type === 'number' ? 'a whole number from 0 on' : `of type ${type}`);
+            }
+            for (const [field, text] of type === 'object' ? Object.entries(value) : []) {
+                if (text !== undefined && typeof text !== 'string') throw wrong(`${name}.${field}`, 'of type string');
+            }
+            given[name] = value;
+        }
+    }
+    return given;
+}
+
 /** A name that UTF-8 can write: those of Windows may have half a character. @param {string} name */
 const wellFormed = (name) => name.toWellFormed?.() ?? name.replace(/\p{Surrogate}/gu, '\ufffd');
 
@@ -282,6 +319,10 @@ export class Parthaul extends EventTarget {
     #uploads = new Map();
     #lastId = 0;
     #api = '';
+    /** How often the worker was asked for a word since its last one. */
+    #silence = 0;
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    #pings;
     /** Who waits for lists of what is kept. @type {Map<number, (list: any[]) => void>} */
     #lists = new Map();
     /** Workers do not hear of it in every browser. */
@@ -299,6 +340,13 @@ export class Parthaul extends EventTarget {
         if (!options.getCredentials === !options.api) {
             throw new TypeError('Parthaul: give either api, with getToken, or getCredentials');
         }
+        for (const giver of /** @type {const} */ (['getToken', 'getCredentials'])) {
+            if (options[giver] && typeof options[giver] !== 'function') throw wrong(giver, 'a function');
+        }
+        const { connections = 1, transport = 'fetch' } = options;
+        if (!isCount(connections) || !connections) throw wrong('connections', 'a whole number from 1 on');
+        if (transport !== 'fetch' && transport !== 'xhr') throw wrong('transport', '"fetch" or "xhr"');
+        engineOptions(options);
         this.#options = options;
         this.#start();
         addEventListener('online', this.#network);
@@ -375,23 +423,30 @@ export class Parthaul extends EventTarget {
      * @param {{kept?: string, discard?: boolean}} how
      */
     #open(file, options, how) {
+        if (typeof file?.size !== 'number' || typeof file.slice !== 'function') throw wrong('the file', 'a File or a Blob');
         const id = ++this.#lastId;
         const all = { ...this.#options, ...options };
+        const given = engineOptions(all);
+        given.object = { ...(file.type && { contentType: file.type }), .../** @type {object} */ (given.object) };
         const name = wellFormed(all.name ?? ('name' in file ? file.name : 'blob'));
-        /** @type {Record<string, unknown>} */
-        const given = { object: { ...(file.type && { contentType: file.type }), ...all.object } };
-        for (const option of ENGINE_OPTIONS) if (all[option] !== undefined) given[option] = all[option];
         given.name = name;
         if (all.api) given.presignLimit ??= PRESIGN_LIMIT;
         const keep = { owner: this.#owner(), name, handle: options.handle };
         const upload = new Upload(file, name, (kind) => this.#post({ kind, id }));
         upload.kept = how.kept;
-        this.#uploads.set(id, upload);
         this.#start();
-        if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
+        // First: what cannot cross to the worker throws here.
         this.#post({ kind: 'open', id, file, options: given, keep: all.keep === false ? undefined : keep, ...how });
-        if (options.signal?.aborted) upload.abort();
-        options.signal?.addEventListener('abort', () => upload.abort());
+        this.#uploads.set(id, upload);
+        if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
+        const { signal } = options;
+        if (signal) {
+            const abort = () => upload.abort();
+            if (signal.aborted) abort();
+            signal.addEventListener('abort', abort);
+            const end = () => signal.removeEventListener('abort', abort); // it may live on, with the file
+            upload.done.then(end, end);
+        }
         return upload;
     }
 
@@ -415,6 +470,7 @@ export class Parthaul extends EventTarget {
 
     /** End the worker, and what runs with this failure. @param {Failure} failure */
     #end(failure) {
+        clearInterval(this.#pings);
         this.#worker?.terminate();
         this.#worker = undefined;
         const uploads = [...this.#uploads.values()];
@@ -439,9 +495,18 @@ export class Parthaul extends EventTarget {
         worker.onmessage = ({ data }) => this.#listen(data);
         worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
         this.#worker = worker;
+        this.#silence = 0;
+        this.#pings = setInterval(() => this.#ping(), PING_MS);
         this.#api = api ? new URL(api, document.baseURI).href.replace(/\/+$/, '') : '';
         this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false } });
         this.#network();
+    }
+
+    /** One that ended by itself, or that never began, tells nobody. */
+    #ping() {
+        if (!this.#uploads.size && !this.#lists.size) return void (this.#silence = 0);
+        if (this.#silence++ < PINGS) this.#post({ kind: 'ping' });
+        else this.#crash('the worker does not answer');
     }
 
     /** @param {ToWorker} message */
@@ -451,7 +516,10 @@ export class Parthaul extends EventTarget {
 
     /** @param {FromWorker} message */
     #listen(message) {
+        this.#silence = 0;
         switch (message.kind) {
+            case 'pong':
+                break;
             case 'ready':
                 this.tables = message.tables;
                 break;
@@ -495,11 +563,11 @@ export class Parthaul extends EventTarget {
         try {
             const value = await (what === 'token' ? getToken?.(about) : getCredentials?.(about));
             const text = typeof value === 'string' ? value : value ? JSON.stringify(value) : '';
-            this.#post({ kind: 'answer', ask, value: text });
+            this.#post({ kind: 'answer', ask, value: text ?? '' });
         } catch (error) {
             // A `code` of SIGN_IN or FORBIDDEN ends the upload; anything else is tried again.
             const { code, message } = /** @type {any} */ (error ?? {});
-            this.#post({ kind: 'answer', ask, code, message: message ?? String(error) });
+            this.#post({ kind: 'answer', ask, code: String(code), message: String(message ?? error).slice(0, LONGEST_WORD) });
         }
     }
 

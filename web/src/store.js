@@ -70,7 +70,10 @@ export class Store {
         };
         const database = await answer(request);
         // Whoever clears the site's data, or upgrades it, does not have to wait for this tab.
-        database.onversionchange = () => database.close();
+        database.onversionchange = () => {
+            database.close();
+            this.#opening = undefined;
+        };
         database.onclose = () => (this.#opening = undefined);
         return database;
     }

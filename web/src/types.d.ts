@@ -332,6 +332,7 @@ export type ToWorker =
     | AnswerMessage
     | { kind: 'list'; ask: number }
     | { kind: 'network'; online: boolean }
+    | { kind: 'ping' }
     | { kind: 'pause' | 'resume' | 'abort'; id: number };
 
 /** What happened to an upload since the last update; `parts` is index, state, index, state, ... */
@@ -344,6 +345,7 @@ export interface Update {
 
 export type FromWorker =
     | { kind: 'ready'; tables: Tables }
+    | { kind: 'pong' }
     | { kind: 'crashed'; message: string }
     | { kind: 'updates'; updates: Update[] }
     | { kind: 'kept'; id: number; kept?: string }

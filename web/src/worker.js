@@ -54,6 +54,12 @@ const FROZEN_MS = 10_000;
 /** How often to note, for the list of unfinished uploads, how far one is. */
 const NOTE_MS = 5000;
 const API_LIMIT_MS = 30_000;
+/** The same for the page's getToken() or getCredentials(), which may have to ask elsewhere. */
+const PAGE_LIMIT_MS = 60_000;
+/** No answer of a credentials API is longer. */
+const LONGEST_GRANT = 1 << 18;
+/** No longer sentence goes to the engine. */
+const LONGEST_WORD = 1000;
 /** After a sleep: what came meanwhile is told before. */
 const SETTLE_MS = 1000;
 /** How long to believe a browser that it is offline, and how long between looks. With VPNs and in virtual
@@ -175,7 +181,7 @@ function give(job, more) {
         job.handle = engine.open({ ...job.request.options, serverLacks, ...more, size, seed }, now());
         for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
-        const failure = { ...failureOf(error), resumable: !!job.kept };
+        const failure = failureOf(error, job);
         // What the engine cannot read, nobody can abort: it is only forgotten.
         const lost = job.request.discard ? forget(job) : undefined;
         const code = lost ? 'ABORTED' : failure.code;
@@ -236,7 +242,7 @@ function advance(job) {
         job.untilMs = Infinity; // whoever stores wakes it
         return false;
     } catch (error) {
-        end(job, { kind: 'failed', id: job.id, failure: failureOf(error) });
+        end(job, { kind: 'failed', id: job.id, failure: failureOf(error, job) });
         return false;
     }
 }
@@ -253,7 +259,7 @@ function report(job, event) {
         job.dirty = true;
         showLater();
     } catch (error) {
-        end(job, { kind: 'failed', id: job.id, failure: failureOf(error) });
+        end(job, { kind: 'failed', id: job.id, failure: failureOf(error, job) });
     }
     wake();
 }
@@ -275,10 +281,10 @@ const unsure = (job, failure) =>
         ? { ...failure, code: 'NOT_DISCARDED', message: job.warning ?? failure.message }
         : failure;
 
-/** What an exception of the engine means; any other is our bug. @param {unknown} error @returns {Failure} */
-function failureOf(error) {
+/** What an exception of the engine means; any other is our bug. @param {unknown} error @param {Job} job @returns {Failure} */
+function failureOf(error, job) {
     if (!(error instanceof EngineError)) throw error;
-    return { code: error.code, message: error.message };
+    return { code: error.code, message: error.message, resumable: !!job.kept };
 }
 
 // ---- What is kept -------------------------------------------------------------------------------
@@ -646,7 +652,7 @@ let questions = 0;
 class Denied extends Error {
     /** @param {string | undefined} code @param {string | undefined} message */
     constructor(code, message) {
-        super(message || 'no reason given');
+        super(String(message || 'no reason given').slice(0, LONGEST_WORD));
         this.code = code === 'SIGN_IN' || code === 'FORBIDDEN' ? code : 'NO_CREDENTIALS';
     }
 }
@@ -657,6 +663,7 @@ async function grant(job, { id, ask }) {
         const document = config.api
             ? await askApi(job, ask, await askPage(job, 'token', ask))
             : await withTime(await askPage(job, 'credentials', ask), ask);
+        if (document.length > LONGEST_GRANT) throw new Denied('', 'the answer is too long for credentials');
         report(job, { kind: 'granted', id, document });
     } catch (error) {
         const { code, message } = error instanceof Denied ? error : new Denied('', String(error));
@@ -672,9 +679,15 @@ async function grant(job, { id, ask }) {
 async function askPage(job, what, about) {
     const ask = ++questions;
     const answer = await new Promise((resolve) => {
-        asked.set(ask, resolve);
+        const message = `${what === 'token' ? 'getToken' : 'getCredentials'}() has not answered for a minute`;
+        const timer = setTimeout(() => resolve({ message }), PAGE_LIMIT_MS);
+        asked.set(ask, (/** @type {any} */ answer) => {
+            clearTimeout(timer);
+            resolve(answer);
+        });
         post({ kind: 'ask', ask, id: job.id, what, about });
     });
+    asked.delete(ask);
     if (answer.value === undefined) throw new Denied(answer.code, answer.message);
     return answer.value;
 }
@@ -705,7 +718,12 @@ async function withTime(document, { why }) {
  */
 async function askApi(job, ask, token) {
     const again = job.road === 'multipart';
-    const headers = new Headers(token ? { authorization: `Bearer ${token}` } : {});
+    const headers = new Headers();
+    try {
+        if (token) headers.set('authorization', `Bearer ${token}`);
+    } catch {
+        throw new Denied('SIGN_IN', 'getToken() gave what no header can carry'); // which a browser would quote
+    }
     if (!again) headers.set('content-type', 'application/json');
     const { name, size, contentType: type, checksum } = ask;
     // Only those for one key may read it.
@@ -890,10 +908,12 @@ function listen(message) {
             return;
         case 'answer':
             asked.get(message.ask)?.(message);
-            asked.delete(message.ask);
             return;
         case 'network':
             hear(message.online);
+            return;
+        case 'ping':
+            post({ kind: 'pong' });
             return;
         default: {
             // An upload that has not begun is opened to be paused or aborted: one way for all.
