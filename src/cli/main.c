@@ -318,6 +318,7 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of writing, seen below */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a limit of files' size */
     int code = run(argc, argv);
     bool written = fflush(stdout) == 0 && !ferror(stdout);
     if (!written && code == CLI_DONE) {

@@ -400,10 +400,14 @@ typedef struct found {
 } found;
 
 /* A snapshot is not obeyed before it is whole and of this place. Returns an exit code. */
-static int look(const kept *k, const ph_target *place, report *r, found *out)
+static int look(const kept *k, const ph_target *place, bool never, report *r, found *out)
 {
     ph_buf_init(&out->text, PH_SNAPSHOT_MAX + 8192);
     out->err = kept_read(k, &out->text);
+    if (out->err != PH_OK && never) { /* nobody wants to know what is in it */
+        out->err = PH_ERR_SNAPSHOT_DAMAGED;
+        return CLI_DONE;
+    }
     if (out->err != PH_OK) {
         char what[640];
         snprintf(what, sizeof what, "%s: %s", k->where, strerror(errno));
@@ -484,7 +488,7 @@ static int go_on(const arguments *a, const kept *k, const found *f, report *r, h
 static int run_kept(const arguments *a, report *r, const kept *k, host_options *host)
 {
     found f;
-    int code = look(k, &a->upload.target, r, &f);
+    int code = look(k, &a->upload.target, a->never, r, &f);
     if (code != CLI_DONE)
         return code;
     if (a->abort && f.err != PH_OK) {

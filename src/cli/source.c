@@ -26,11 +26,17 @@ int source_take(int fd, source *out)
 {
     struct stat st;
     char byte;
-    int err = fstat(fd, &st) != 0    ? PH_ERR_FILE_UNREADABLE
-              : !S_ISREG(st.st_mode) ? PH_ERR_BAD_ARG
-              : st.st_size == 0 && pread(fd, &byte, 1, 0) > 0 /* as those of /proc */
-                  ? PH_ERR_BAD_ARG
-                  : st.st_size < 0 ? PH_ERR_FILE_UNREADABLE : PH_OK;
+    int err = PH_OK;
+    if (fstat(fd, &st) != 0 || st.st_size < 0) {
+        err = PH_ERR_FILE_UNREADABLE;
+    } else if (!S_ISREG(st.st_mode)) {
+        err = PH_ERR_BAD_ARG;
+    } else if (st.st_size == 0) {
+        ssize_t n = pread(fd, &byte, 1, 0);
+        err = n < 0   ? PH_ERR_FILE_UNREADABLE
+              : n > 0 ? PH_ERR_BAD_ARG /* as those of /proc */
+                      : PH_OK;
+    }
     if (err != PH_OK) {
         int why = errno;
         close(fd);

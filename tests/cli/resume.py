@@ -214,6 +214,14 @@ def try_damaged(w):
     check("newer: anew when asked", w.put(key, "--resume", "never")[0], 0)
     check("newer: set aside", [p.stem for p in w.kept(".damaged")], [path.name])
     w.kept(".damaged")[0].unlink()
+    w.begin("faults/fine@folder", 2)
+    [path] = w.kept()
+    path.unlink()
+    path.mkdir()
+    code, failure, err = w.put("faults/fine@folder")
+    check("unreadable: refused", (code, failure.get("code"), str(path) in err), (1, "NOT_KEPT", True))
+    check("unreadable: anew when asked", w.put("faults/fine@folder", "--resume", "never")[0], 0)
+    w.kept(".damaged")[0].rmdir()
     w.begin("faults/fine@other", 2)
     [path] = w.kept()
     other = path.read_text()
@@ -298,7 +306,6 @@ def try_options(w):
 def try_nowhere(w):
     """A place that cannot keep anything is a warning, never the end of an upload."""
     def full():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     cases = {"no folder": ({"XDG_STATE_HOME": "/dev/null/x"}, {}),
              "no home": ({"XDG_STATE_HOME": "", "HOME": ""}, {}),

@@ -4,7 +4,7 @@
 #   build    C compiler, libraries of the API and the CLI, sources of BearSSL and cJSON
 #   wasm     Emscripten, unless an emcc is on PATH
 #   node     Node.js and npm, then the lockfile of web/
-#   server   SeaweedFS and boto3, pinned, in a Python environment of their own
+#   server   SeaweedFS and boto3, pinned, in a Python environment of their own; strace
 #   strict   versitygw, pinned, built by Go
 #   browser  Chromium, Firefox, and WebKit with a display that nobody sees
 #   lint     clang-format, cppcheck; cfn-lint, pinned, beside SeaweedFS
@@ -52,7 +52,7 @@ packages_of() {
             libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjose-dev ;;
         wasm) have emcc || echo emscripten ;;
         node) { have node && have npm; } || echo nodejs npm ;;
-        server) has_venv python3 || echo python3 python3-venv ;;
+        server) has_venv python3 || echo python3 python3-venv; have strace || echo strace ;;
         strict) have go || echo golang-go ;;
         browser) have chromium || echo chromium; echo firefox-esr webkit2gtk-driver xvfb ;;
         lint)
