@@ -80,6 +80,18 @@ void ph_buf_add(ph_buf *b, const void *data, size_t len)
     }
 }
 
+char *ph_buf_room(ph_buf *b, size_t len)
+{
+    if (b->err == PH_OK && len > b->limit - b->len)
+        b->err = PH_ERR_TOO_LONG;
+    if (b->err == PH_OK && len > b->cap - b->len)
+        move(b, larger(b, b->len + len), NULL, 0);
+    if (b->err != PH_OK)
+        return NULL;
+    b->len += len;
+    return b->ptr + (b->len - len);
+}
+
 void ph_buf_str(ph_buf *b, ph_str s)
 {
     ph_buf_add(b, s.ptr, s.len);

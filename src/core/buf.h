@@ -38,6 +38,9 @@ void ph_buf_cstr(ph_buf *b, const char *s);
 void ph_buf_char(ph_buf *b, char c);
 void ph_buf_u64(ph_buf *b, uint64_t n); /* decimal */
 
+/* Add `len` bytes that the caller fills in at once; NULL where it failed. */
+char *ph_buf_room(ph_buf *b, size_t len);
+
 /* What is in it; valid until the next addition. */
 ph_str ph_buf_view(const ph_buf *b);
 

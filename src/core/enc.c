@@ -17,10 +17,9 @@ static const char base64url_digits[] =
 void ph_enc_hex(ph_buf *b, const void *data, size_t len)
 {
     const uint8_t *p = data;
-    for (size_t i = 0; i < len; i++) {
-        ph_buf_char(b, "0123456789abcdef"[p[i] >> 4]);
-        ph_buf_char(b, "0123456789abcdef"[p[i] & 15]);
-    }
+    char *to = ph_buf_room(b, 2 * len);
+    for (size_t i = 0; to && i < 2 * len; i++)
+        to[i] = "0123456789abcdef"[p[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }
 
 static void add_base64(ph_buf *b, const uint8_t *p, size_t len, const char *digits, bool pad)
@@ -48,11 +47,14 @@ void ph_enc_base64url(ph_buf *b, const void *data, size_t len)
     add_base64(b, data, len, base64url_digits, false);
 }
 
-/* RFC 3986's unreserved characters, which SigV4 leaves as they are. */
+/*
+ * RFC 3986's unreserved characters, which SigV4 leaves as they are, a bit for each: digits and "-.",
+ * large letters and "_", small ones and "~".
+ */
 static bool is_unreserved(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
+    static const uint32_t set[8] = {0, 0x03ff6000, 0x87fffffe, 0x47fffffe};
+    return set[(uint8_t)c / 32] >> ((uint8_t)c % 32) & 1;
 }
 
 void ph_enc_percent(ph_buf *b, ph_str s, bool keep_slash)
