@@ -507,6 +507,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         }
         if (put && w->session > 1) /* nothing is kept of it */
             fatal(w, l, err);
+        /* Here an earlier session's object is in the way; an API names another key each time. */
+        w->may_differ = w->may_differ || (l->x->rq.presigned && w->session > 1);
         /* Another upload made it: a twin, or one whose snapshot was lost. */
         if (w->s3.object.there && strcmp(w->s3.object.upload_id, l->x->rq.upload_id) != 0)
             fatal(w, l, err);
