@@ -291,14 +291,15 @@ static void count(world *w, const live *l, int err, const s3_answer *answer)
     w->in_a_row++;
     w->counted++;
     uint64_t wait = answer && answer->retry_after_s ? answer->retry_after_s * 1000u : 1;
-    if (w->resting)
-        wait = 1; /* its looks have their own time */
+    uint64_t patience = w->options.patience_ms;
+    bool spent = patience && in_vain_ms(w) >= patience;
+    /* Its looks have their own time; the last one is when its patience ends. */
+    if (w->resting || (patience && in_vain_ms(w) + wait > patience))
+        wait = 1;
     if (part)
         w->parts[l->part].not_before_ms = w->now_ms + wait;
     else
         w->not_before_ms[l->op] = w->now_ms + wait;
-    uint64_t patience = w->options.patience_ms;
-    bool spent = patience && in_vain_ms(w) >= patience;
     if (aborting ? *fails >= ABORT_TRIES : spent)
         fatal(w, l, err);
 }
@@ -321,6 +322,8 @@ static void list_succeeded(world *w)
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
         claims = claims && !w->parts[n].stored;
     w->last_stored = 0;
+    if (w->twin.was) /* it aborted, and parts that came after that went with the next Abort */
+        judge_excuse(w, PH_ERR_INVALID_PART);
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
         if (w->parts[n].seen && claims)
             w->parts[n].vouched = w->parts[n].etag_vouched = w->parts[n].listed = true;
@@ -460,7 +463,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
             if (++w->clock_fixes > most && w->skews >= 2)
                 fatal(w, l, err);
         }
-        if (llabs(w->skew_ms) > (int64_t)(24 * S3_HOUR - 60000))
+        if (llabs(w->skew_ms) > SIM_FAR_MS)
             fatal(w, l, err); /* no clock is believed that is so far off */
         return;
     case PH_ERR_BAD_DIGEST:

@@ -545,7 +545,7 @@ static void run(world *w)
                     w->now_ms - w->last_fault_ms > needed + 6 * S3_HOUR;
         /* Where the server says nothing, nobody mends a clock that is too far off to be believed,
          * or credentials that are denied. */
-        bool far = llabs(w->skew_ms) > (int64_t)(24 * S3_HOUR - 60000);
+        bool far = llabs(w->skew_ms) > SIM_FAR_MS;
         bool hopeless =
             w->s3.quirks.silent_auth && (far || w->happened[F_DENY] || w->happened[F_BAD_GRANT]);
         bool tired = late || endless || w->grant_count > SIM_GRANTS / 2;

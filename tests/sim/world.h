@@ -20,6 +20,9 @@
 #define SIM_LIVE 128u
 #define SIM_GRANTS 4096u
 
+/* A clock that is a day off is not believed, and S3's answer may be a quarter of an hour old. */
+#define SIM_FAR_MS ((int64_t)(24 * S3_HOUR - S3_HOUR / 4))
+
 /* What the adversary can do. */
 typedef enum fault {
     F_LOSE_REQUEST, /* it never arrives */
