@@ -632,14 +632,18 @@ static bool may_pass(int err, const ph_reply *reply)
     "S3 may have the object all the same: the answer to the request that makes it was lost, or " \
     "was not waited for"
 
-/* Could it be that the object is there, though nobody will know? `err` is what ends the upload. */
-static bool may_be_object(const ph_upload *u, int err)
+/*
+ * Could it be that the object is there, though nobody will know? `err` is what ends the upload, after
+ * the answer `reply` to `op`.
+ */
+static bool may_be_object(const ph_upload *u, int err, ph_operation op, const ph_reply *reply)
 {
     bool aborted = err == PH_ERR_ABORTED, found = false;
+    bool seen = reply && (reply->err == PH_OK || reply->err == PH_ERR_NOT_FOUND);
     if (u->state == PH_STATE_COMPLETING)
         found = u->control.maybe_done || (aborted && u->control.id);
     else if (u->state == PH_STATE_CHECKING || u->doubt == PH_ERR_EXISTS)
-        found = aborted;
+        found = aborted || (op == PH_OP_HEAD && !seen);
     for (size_t i = 0; i < u->slot_end && u->single && u->state == PH_STATE_SENDING; i++) {
         const ph_slot *s = &u->slots[i];
         bool sending = s->state == PH_PART_SENDING && s->attempt.id;
@@ -655,7 +659,7 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     if (ph_upload_is_over(u) || u->state == PH_STATE_ABORTING)
         return;
     ph_upload_describe(&u->failure, err, op, part_number, tries, reply);
-    bool perhaps = may_be_object(u, err);
+    bool perhaps = may_be_object(u, err, op, reply);
     u->paused = false;
     u->rest_err = PH_OK;
     ph_upload_cancel_parts(u, true);
