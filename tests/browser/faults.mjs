@@ -322,21 +322,19 @@ test('who never answers in the page is not waited for', async () => {
         const url = `${api}/v1/credentials`;
         const noModule = await fail(new Parthaul({ ...options, wasmUrl: url, scalarUrl: url }));
         window.setInterval = setInterval;
-        window.fail = () => fail((window.parthaul = new Parthaul(options)));
+        window.parthaul = new Parthaul(options);
+        window.fail = fail;
         return noModule;
     }, demo.api);
     assert.equal(failed.code, 'WORKER_FAILED');
     assert.match(failed.message, /does not answer/);
     if (browser.name !== 'chromium') return; // whose worker can be reached
-    const [waited] = await Promise.all([
-        page.evaluate(() => window.fail()),
-        new Promise((resolve) => page.page.once('workercreated', resolve)).then((worker) =>
-            worker.evaluate(() => {
-                const { setTimeout } = self;
-                self.setTimeout = (act, ms) => setTimeout(act, ms / 100);
-            }),
-        ),
-    ]);
+    await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
+    await page.page.workers()[0].evaluate(() => {
+        const { setTimeout } = self;
+        self.setTimeout = (act, ms) => setTimeout(act, ms / 100);
+    });
+    const waited = await page.evaluate(() => window.fail(window.parthaul));
     assert.equal(waited.code, 'NO_CREDENTIALS');
     assert.match(waited.message, /getCredentials\(\) has not answered/);
     await page.evaluate(() => window.parthaul.close());

@@ -324,6 +324,15 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
         'no database': () => (indexedDB.open = () => { throw new DOMException('not here', 'SecurityError'); }),
         'a full disk': () =>
             (IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }),
+        'no answer to anything': () => {
+            let later;
+            indexedDB.open = () => {
+                later ??= setTimeout;
+                self.setTimeout = (act, ms) => later(act, ms / 20);
+                return {};
+            };
+            navigator.locks.request = () => new Promise(() => {});
+        },
     })) {
         const page = await openPage();
         const [result] = await Promise.all([

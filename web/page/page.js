@@ -137,10 +137,10 @@ element('sign-out').addEventListener('click', () => {
 
 // ---- Rows -----------------------------------------------------------------------------------------------
 
-/** @type {Promise<Parthaul> | undefined} */
+/** @type {Promise<Parthaul | undefined> | undefined} */
 let engine;
 
-/** Start the engine when it is first wanted. */
+/** Start the engine when it is first wanted; undefined where that fails, which is said. */
 function parthaul() {
     engine ??= (async () => {
         const { api } = await (await fetch('/demo/config.json')).json();
@@ -161,10 +161,10 @@ function parthaul() {
         parthaul.addEventListener('unfinished', showKeptLater);
         parthaul.addEventListener('network', () => network(parthaul.online));
         return parthaul;
-    })();
-    engine.catch((error) => {
+    })().catch((error) => {
         engine = undefined;
         message(`The demo's settings cannot be read: ${error.message}`);
+        return undefined;
     });
     return engine;
 }
@@ -210,6 +210,8 @@ class Row {
     visible = false;
     warned = '';
     ended = false;
+    /** Whoever clicks twice means it once. */
+    busy = false;
 
     /** @param {Parthaul} parthaul @param {Upload} upload */
     constructor(parthaul, upload) {
@@ -242,16 +244,22 @@ class Row {
     /** Start again: with what S3 has, if it has anything. */
     async retry() {
         const { kept, file, error } = this.upload;
+        if (!error || this.busy) return;
+        this.busy = true;
         try {
-            this.follow(error?.resumable && kept ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
+            this.follow(error.resumable && kept ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
         } catch (refusal) {
             message(`${this.name}: ${/** @type {Error} */ (refusal).message}`);
         }
+        this.busy = false;
     }
 
     /** Let S3 forget what it has. */
     async discard() {
+        if (this.busy) return;
+        this.busy = true;
         if (await discard(this.parthaul, this.upload.kept ?? '', this.name)) this.remove();
+        this.busy = false;
     }
 
     /** Somebody signed in: what waited for that goes on, if it is the same user. */
@@ -445,6 +453,8 @@ function fill(details, receipt) {
 let unfinished = [];
 /** Files that another tab has begun, and that go on here when it is closed. @type {Map<string, Coming>} */
 const held = new Map();
+/** Those that are just being started again. @type {Set<string>} */
+const goingOn = new Set();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let showing;
 const ago = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
@@ -463,6 +473,7 @@ function since(time) {
 
 /** List them, but for those that have a row below. */
 async function showKept() {
+    clearTimeout(showing);
     showing = undefined;
     const worker = token ? await parthaul() : undefined;
     const all = (await worker?.unfinished()) ?? [];
@@ -507,7 +518,10 @@ function keptRow(kept) {
     label(buttons, kept.name);
     for (const button of buttons) button.hidden = elsewhere;
     buttons[0].addEventListener('click', () => (kept.handle ? goOn(kept) : choose(kept)));
-    buttons[1].addEventListener('click', async () => discard(await parthaul(), kept.id, kept.name));
+    buttons[1].addEventListener('click', async () => {
+        const worker = await parthaul();
+        if (worker) discard(worker, kept.id, kept.name);
+    });
     return li;
 }
 
@@ -526,16 +540,20 @@ function choose(kept) {
 /** @param {Unfinished} kept @param {File} [file] @param {FileSystemFileHandle} [handle] */
 async function goOn(kept, file, handle) {
     const worker = await parthaul();
+    if (!worker || goingOn.has(kept.id)) return;
+    goingOn.add(kept.id);
     try {
         const upload = await worker.resume(kept.id, file, { handle });
         message();
         list.append(new Row(worker, upload).li);
     } catch (error) {
         const { code, message: text } = /** @type {any} */ (error);
-        if (code === 'IN_USE' && file) held.set(kept.id, { file, handle });
+        const here = [...rows].some(({ upload }) => upload.kept === kept.id);
+        if (code === 'IN_USE' && file && !here) held.set(kept.id, { file, handle });
         else message(`${kept.name}: ${text}`);
         if (code === 'FILE_NEEDED') kept.handle = undefined; // the next click lets the user choose
     }
+    goingOn.delete(kept.id);
     showKeptLater();
 }
 
@@ -695,6 +713,8 @@ function announce(name, how) {
 /** A file that was begun goes on; any other begins. @param {Coming[]} files */
 async function add(files) {
     const worker = await parthaul();
+    if (!worker) return;
+    if (showing) await showKept(); // it is not known yet what was begun
     for (let i = 0; i < files.length; i += BATCH) {
         const fragment = document.createDocumentFragment();
         for (const { file, handle } of files.slice(i, i + BATCH)) {

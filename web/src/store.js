@@ -12,21 +12,29 @@
 /** @typedef {{place: string, lacks: string[], learnedMs: number}} Server */
 
 const NAME = 'parthaul';
-/** A browser that does not answer is as good as one that refuses. */
+/** A browser that does not answer is as good as one that refuses, and is not asked again for so long. */
 const LIMIT_MS = 5000;
+const SILENT_MS = 60_000;
 /** A lock is free at once, or those who watch it have it for a moment. */
 const LOCK_MS = 1000;
 
+let silentUntil = 0;
+
 /**
  * @template T
- * @param {Promise<T>} promise @param {string} what
+ * @param {() => Promise<T>} ask @param {string} what
  * @returns {Promise<T>}
  */
-function inTime(promise, what) {
+function inTime(ask, what) {
     return new Promise((resolve, reject) => {
-        const late = () => reject(new Error(`${what} takes too long`));
+        const late = () => {
+            silentUntil = performance.now() + SILENT_MS;
+            reject(new Error(`${what} takes too long`));
+        };
+        if (performance.now() < silentUntil) throw new Error(`${what} took too long`);
+        const asked = ask();
         const timer = setTimeout(late, LIMIT_MS);
-        promise.then(resolve, reject).finally(() => clearTimeout(timer));
+        asked.then(resolve, reject).finally(() => clearTimeout(timer));
     });
 }
 
@@ -56,7 +64,7 @@ export class Store {
 
     /** @returns {Promise<IDBDatabase>} */
     #database() {
-        this.#opening ??= inTime(this.#open(), 'opening the database');
+        this.#opening ??= inTime(() => this.#open(), 'opening the database');
         this.#opening.catch(() => (this.#opening = undefined)); // the next time may be a better one
         return this.#opening;
     }
@@ -85,14 +93,15 @@ export class Store {
      */
     async #run(mode, use, name = 'uploads') {
         const database = await this.#database();
-        // Strict: the disk has it, so that a machine that loses its power has it too.
-        const transaction = database.transaction(name, mode, { durability: 'strict' });
-        const written = new Promise((resolve, reject) => {
-            transaction.oncomplete = resolve;
-            transaction.onabort = () => reject(transaction.error ?? new Error('it was aborted'));
-        });
-        const result = answer(use(transaction.objectStore(name)));
-        const [value] = await inTime(Promise.all([result, written]), 'the database');
+        const [value] = await inTime(() => {
+            // Strict: the disk has it, so that a machine that loses its power has it too.
+            const transaction = database.transaction(name, mode, { durability: 'strict' });
+            const written = new Promise((resolve, reject) => {
+                transaction.oncomplete = resolve;
+                transaction.onabort = () => reject(transaction.error ?? new Error('it was aborted'));
+            });
+            return Promise.all([answer(use(transaction.objectStore(name))), written]);
+        }, 'the database');
         return value;
     }
 
@@ -154,10 +163,13 @@ export class Store {
         if (!navigator.locks) return true;
         if (this.#held.has(id)) return false;
         const wait = new AbortController();
-        const giveUp = () => wait.abort();
-        this.#held.set(id, giveUp);
-        const timer = setTimeout(giveUp, LOCK_MS);
         return new Promise((resolve) => {
+            const giveUp = () => {
+                wait.abort();
+                ended();
+            };
+            this.#held.set(id, giveUp);
+            const timer = setTimeout(giveUp, LOCK_MS);
             const held = () =>
                 new Promise((release) => {
                     clearTimeout(timer);
@@ -183,7 +195,7 @@ export class Store {
 
     /** The ids of uploads that other tabs own. Each is watched, to hear when its tab ends or crashes. */
     async elsewhere() {
-        const locks = (await navigator.locks?.query())?.held ?? [];
+        const locks = navigator.locks ? (await inTime(() => navigator.locks.query(), 'a look at locks')).held ?? [] : [];
         const names = locks.map((lock) => lock.name ?? '').filter((name) => name.startsWith(`${NAME}:`));
         const ids = new Set(names.map((name) => name.slice(NAME.length + 1)));
         for (const id of this.#held.keys()) ids.delete(id);

@@ -66,6 +66,9 @@ const SETTLE_MS = 1000;
  * machines some are wrong. */
 const OFFLINE_MS = 10_000;
 const LOOK_MS = 60_000;
+/** How often to load the engine before it fails, and the pause between. */
+const LOADS = 3;
+const LOAD_PAUSE_MS = 500;
 /** What a server did not know it may have learned since. */
 const LEARNED_MS = 7 * 86_400_000;
 
@@ -399,7 +402,8 @@ async function reopen(job, id) {
 async function list(ask) {
     try {
         const [all, elsewhere] = await Promise.all([store.list(), store.elsewhere()]);
-        const here = new Set([...running.values()].map((job) => job.kept?.id));
+        const here = new Set([...running.values()].map((job) => job.kept?.id ?? job.request.kept));
+        for (const request of waiting.values()) here.add(request.kept);
         const list = all.map(({ snapshot, ...kept }) => ({
             ...kept,
             running: here.has(kept.id) ? 'here' : elsewhere.has(kept.id) ? 'elsewhere' : undefined,
@@ -879,11 +883,24 @@ function look(ms) {
 /** What came before the engine was there. @type {ToWorker[] | undefined} */
 let early = [];
 
+/** A line that broke is no reason to give up. */
+async function load() {
+    const url = hasSimd() ? config.wasmUrl : config.scalarUrl;
+    for (let tries = 1; tries < LOADS; tries++) {
+        try {
+            return await loadEngine(url);
+        } catch {
+            await new Promise((resolve) => setTimeout(resolve, LOAD_PAUSE_MS));
+        }
+    }
+    return loadEngine(url);
+}
+
 /** @param {Config} given */
 async function start(given) {
     config = given;
     try {
-        [engine] = await Promise.all([loadEngine(hasSimd() ? config.wasmUrl : config.scalarUrl), recall()]);
+        [engine] = await Promise.all([load(), recall()]);
     } catch (error) {
         post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}` });
         return;
