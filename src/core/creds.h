@@ -42,7 +42,8 @@ typedef struct ph_grant {
  *    "Expiration"}}, and the same members at the top (credential_process);
  *  - {"accessKeyId", "secretAccessKey", "sessionToken", "expiration"}, at the top or in "credentials";
  *  - Uppy Companion's {"credentials": {"AccessKeyId", ...}, "bucket", "region"};
- *  - {"road": "put", "url", "headers": {...}} for a presigned PUT;
+ *  - {"road": "put", "url", "headers": {...}} for a presigned PUT, each to a key of its own: a 412
+ *    after a lost answer is taken for our own object;
  *  each beside optional bucket, key, region, endpoint and serverTime. Dates are texts in any form of
  *  date.h, or numbers: seconds, or milliseconds from 10^11 up. null is as good as not there.
  * Errors: PH_ERR_BAD_JSON, PH_ERR_BAD_CREDENTIALS (what must be there is not, or is no text, no URL,

@@ -1237,15 +1237,17 @@ static uint64_t last_due(const ph_upload *u, uint64_t now_ms)
     return due;
 }
 
-static void give_wait(ph_upload *u, uint64_t now_ms, ph_action *out)
+static void give_wait(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
 {
     uint64_t until = next_moment(u, now_ms), due = now_ms;
     bool idle = is_idle(u);
+    /* What waits for its turn among other uploads is not in vain, however long it takes. */
+    bool queues = idle && !may_send && lowest(u, PH_PART_READY);
     out->kind = PH_ACTION_WAIT;
     out->u.until_ms = until;
     if (!idle)
         due = last_due(u, now_ms);
-    if (until != UINT64_MAX && (idle || until < due))
+    if (until != UINT64_MAX && !queues && (idle || until < due))
         due = until; /* whatever comes or not, it is here again by then */
     u->due_ms = due + LATE_TIMER_MS;
 }
@@ -1316,7 +1318,7 @@ int ph_upload_step(ph_upload *u, uint64_t now_ms, bool may_send, ph_action *out)
         return PH_OK;
     }
     if (err == PH_OK && !given)
-        give_wait(u, now_ms, out);
+        give_wait(u, now_ms, may_send, out);
     return err;
 }
 
