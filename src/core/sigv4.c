@@ -19,13 +19,20 @@
 #define MAX_HEADERS 64
 #define MAX_PARAMETERS 256
 
+/* A header that will be signed, raw, and whether its value has nothing to fold. */
+typedef struct field {
+    ph_str name;
+    ph_str value;
+    bool visible;
+} field;
+
 typedef struct signer {
     const ph_sigv4 *in;
     ph_sigv4_result *out;
     ph_buf *b; /* where all texts go, one behind the other */
     bool s3;
-    char scope[160];               /* 20130524/us-east-1/s3/aws4_request */
-    ph_header header[MAX_HEADERS]; /* all that will be signed, sorted; values raw */
+    char scope[160];           /* 20130524/us-east-1/s3/aws4_request */
+    field header[MAX_HEADERS]; /* all that will be signed, sorted */
     size_t header_count;
 } signer;
 
@@ -64,10 +71,11 @@ static int take_header(signer *s, ph_str name, ph_str value)
 {
     if (s->header_count == MAX_HEADERS)
         return PH_ERR_TOO_LONG;
-    if (!is_token(name) || (!ph_str_is_visible(value) && !is_value(value)) ||
+    bool visible = ph_str_is_visible(value);
+    if (!is_token(name) || (!visible && !is_value(value)) ||
         ph_str_equal_nocase(name, PH_STR("authorization")))
         return PH_ERR_BAD_HEADER;
-    s->header[s->header_count++] = (ph_header){name, value};
+    s->header[s->header_count++] = (field){name, value, visible};
     return PH_OK;
 }
 
@@ -121,7 +129,7 @@ static int collect_headers(signer *s)
     }
     /* Insertion sort: there are few, and equal names must keep their order. */
     for (size_t i = 1; i < s->header_count; i++) {
-        ph_header h = s->header[i];
+        field h = s->header[i];
         size_t at = i;
         for (; at > 0 && compare_names(s->header[at - 1].name, h.name) > 0; at--)
             s->header[at] = s->header[at - 1];
@@ -140,9 +148,10 @@ static void add_lower(ph_buf *b, ph_str name)
 }
 
 /* Trimmed, and each run of white space (folded lines too) as one space. */
-static void add_value(ph_buf *b, ph_str value)
+static void add_value(ph_buf *b, const field *h)
 {
-    if (ph_str_is_visible(value)) {
+    ph_str value = h->value;
+    if (h->visible) {
         ph_buf_str(b, value);
         return;
     }
@@ -173,7 +182,7 @@ static void add_canonical_headers(const signer *s, ph_buf *b)
             add_lower(b, s->header[i].name);
             ph_buf_char(b, ':');
         }
-        add_value(b, s->header[i].value);
+        add_value(b, &s->header[i]);
         if (!same_name_as_before(s, i + 1))
             ph_buf_char(b, '\n');
     }
