@@ -20,6 +20,8 @@
 
 #define MAX_MARKER (64u << 10)
 #define MAX_JSON (64u << 10)
+#define MAX_PAGES 1000 /* a million uploads, where each page is as long as S3's */
+#define MAX_PART_PAGES 100
 #define ABORTS 3 /* a part that was on its way may land behind the first one */
 
 /* see cli.h */
@@ -259,31 +261,40 @@ typedef struct found {
     uint64_t parts, size;
 } found;
 
-/* All pages of ListParts, of which there are eleven at most. */
+static int refuse_list(work *w, const char *why)
+{
+    w->failure = (ph_failure){.err = PH_ERR_BAD_ANSWER};
+    ph_text_copy(w->failure.message, sizeof w->failure.message, ph_str_from(why));
+    return PH_ERR_BAD_ANSWER;
+}
+
+/* All pages of ListParts: S3's are eleven at most, others' may be shorter. */
 static int measure(work *w, found *f)
 {
     uint32_t marker = 0;
-    for (;;) {
+    bool more = true;
+    int err = PH_OK;
+    for (int pages = 0; err == PH_OK && more; pages++) {
         ask_answer answer;
         ph_reply reply;
         ph_call call = {.op = PH_OP_LIST_PARTS,
                         .key = f->upload->key,
                         .upload_id = f->upload->upload_id,
                         .part_number_marker = marker};
-        int err = ask(w, &call, &answer, &reply);
+        err = ask(w, &call, &answer, &reply);
         for (size_t i = 0; err == PH_OK && i < reply.listed_count; i++) {
             f->parts++;
             f->size += reply.listed[i].size;
         }
-        bool more = err == PH_OK && reply.truncated && reply.next_marker > marker;
+        more = err == PH_OK && reply.truncated;
+        if (more && (reply.next_marker <= marker || pages == MAX_PART_PAGES))
+            err = refuse_list(w, "the server's list of parts does not go on, or has no end");
         marker = reply.next_marker;
         ph_reply_clear(&reply);
         ask_clear(&answer);
-        if (!more) {
-            f->sized = err == PH_OK;
-            return err;
-        }
     }
+    f->sized = err == PH_OK;
+    return err;
 }
 
 /*
@@ -428,12 +439,8 @@ static int list_page(work *w, ph_buf *key, ph_buf *id, bool *more)
         if (ph_str_starts(page.uploads[i].key, w->options->prefix))
             handle(w, &page.uploads[i]);
     *more = page.truncated;
-    if (page.truncated && !go_on(&page, key, id)) {
-        err = PH_ERR_BAD_ANSWER;
-        w->failure = (ph_failure){.err = err};
-        ph_text_copy(w->failure.message, sizeof w->failure.message,
-                     PH_STR("the server's list of uploads does not go on"));
-    }
+    if (page.truncated && !go_on(&page, key, id))
+        err = refuse_list(w, "the server's list of uploads does not go on");
     ph_unfinished_clear(&page);
     return err;
 }
@@ -441,13 +448,13 @@ static int list_page(work *w, ph_buf *key, ph_buf *id, bool *more)
 static int list_all(work *w)
 {
     ph_buf key, id;
-    int err;
-    bool more = false;
+    int err = PH_OK;
+    bool more = true;
     ph_buf_init(&key, MAX_MARKER);
     ph_buf_init(&id, MAX_MARKER);
-    do
-        err = list_page(w, &key, &id, &more);
-    while (err == PH_OK && more);
+    for (int pages = 0; err == PH_OK && more; pages++)
+        err = pages < MAX_PAGES ? list_page(w, &key, &id, &more)
+                                : refuse_list(w, "the server's list of uploads has no end");
     ph_buf_clear(&key);
     ph_buf_clear(&id);
     return err;

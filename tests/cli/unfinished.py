@@ -120,6 +120,15 @@ def try_pages():
         code, found, _ = uploads(server.url, "s3://bucket/")
         check("a list that goes round", (code, found["code"], found["count"], len(server.seen)),
               (1, "BAD_ANSWER", 2, 2))
+    turn = [says(200, page([("a", "1", OLD)], next_key="a")), says(200, page([("b", "2", OLD)], next_key="b"))]
+    with scripted(*turn * 600) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/")
+        check("a list that goes round in two", (code, found["code"], found["count"]), (1, "BAD_ANSWER", 1000))
+    endless = [says(200, f"<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>{n}"
+                    "</NextPartNumberMarker></ListPartsResult>".encode()) for n in range(1, 200)]
+    with scripted(says(200, page([("a", "1", OLD)])), *endless) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/", "--sizes")
+        check("parts without an end", (code, found["uploads"][0]["failure"]["code"]), (1, "BAD_ANSWER"))
     with scripted(says(200, page([], truncated=True))) as server:
         code, found, _ = uploads(server.url, "s3://bucket/")
         check("a list that goes nowhere", (code, found["code"]), (1, "BAD_ANSWER"))
