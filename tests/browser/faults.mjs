@@ -312,6 +312,40 @@ test('what the credentials API answers has a code, or is asked again', async () 
     }
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('files of every kind of size and name, and every checksum', async () => {
+    if (!strict) return console.log('SKIP: page.mjs does so with the API');
+    await faults.rules();
+    const paths = [
+        makeFile('empty file.txt', 0),
+        makeFile('one "quoted" byte.bin', 1),
+        makeFile("5 MiB, it's \u{1F680}.bin", 5 * MiB),
+        makeFile('one part + 1 & 100%.bin', 16 * MiB + 1),
+        ...['CRC32C', 'CRC32', 'SHA256', 'SHA1', 'MD5'].map((name) => makeFile(name, 6 * MiB)),
+    ];
+    await page.choose('#own', ...paths);
+    const ends = await page.evaluate(async (lent) => {
+        const parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false });
+        const start = (file) => {
+            const checksum = file.name.includes('.') ? undefined : file.name;
+            const partSize = checksum && 5 << 20;
+            return parthaul.upload(file, { key: `sizes/${file.name}`, checksum, partSize }).done.catch(plain);
+        };
+        const files = [...document.querySelector('#own').files];
+        const first = await Promise.all(files.map(start));
+        const again = await Promise.all(files.map(start));
+        await parthaul.close();
+        return { first, again: again.map(({ code }) => code) };
+    }, everything());
+    for (const [i, path] of paths.entries()) {
+        const { key, verified, message } = ends.first[i];
+        assert.ok(key, `${path}: ${message}`);
+        assert.match(verified, /^(object|parts)$/, key);
+        assert.ok((await reader.ask({ do: 'compare', key, file: path })).equal, key);
+    }
+    assert.deepEqual(ends.again, paths.map(() => 'EXISTS'), 'nothing is overwritten');
+    assert.deepEqual((await reader.ask({ do: 'uploads' })).filter((key) => key.startsWith('sizes/')), []);
+});
+
 test('who never answers in the page is not waited for', async () => {
     await faults.rules({ operation: 'GET /v1/credentials', times: 0, then: 'stall' });
     const failed = await page.evaluate(async (api) => {

@@ -205,13 +205,15 @@ test('without a token, with a wrong one and with an old one the page says so, an
         assert.match(message, detail, name);
         await signIn(page);
         assert.ok(await page.find('#message', (p) => p.hidden), 'the message goes');
-        await click(page, '.retry');
+        await page.find('.retry', (button) => [button, button].forEach((one) => one.click())); // who is impatient
         const [done] = await allIn(page, ['done']);
         await assertStored(done, path);
         // Chromium itself reports each 401 on the console.
         assert.deepEqual(page.complaints.filter((text) => !text.includes('status of 401')), []);
         await page.close();
     }
+    const keys = await reader.ask({ do: 'keys', prefix: `upload/${user('alice')}/` });
+    assert.equal(keys.filter((key) => key.endsWith('/late.bin')).length, cases.length, 'once each');
 });
 
 test('a file that changes on disk while it is sent is refused by name', async () => {
@@ -311,7 +313,7 @@ test('a file that is dropped anywhere on the page is taken', async () => {
     await signIn(page);
     await page.evaluate(() => {
         const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(new File(['dropped'], 'dropped.txt', { type: 'text/plain' }));
+        dataTransfer.items.add(new File(['dropped'], 'dropped\0\ud800.txt', { type: 'text/plain' }));
         dataTransfer.items.add('a text', 'text/plain');
         const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
         document.querySelector('header').dispatchEvent(event);
@@ -322,6 +324,7 @@ test('a file that is dropped anywhere on the page is taken', async () => {
     await until(async () => (await rows(page)).length === 1, 'the row');
     const [done] = await allIn(page, ['done', 'failed']);
     await assertStored(done, path);
+    assert.match(done.key, /\/dropped\ufffd\ufffd\.txt$/);
     assert.deepEqual(page.complaints, []);
     await page.close();
 });
@@ -516,6 +519,7 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
             odd: await fail({ api, getToken: () => { throw { code: Symbol(), message: () => 1 }; } }),
             wordy: await fail({ api, getToken: () => { throw new Error('wordy '.repeat(5e5)); } }),
             endless: await fail({ getCredentials: () => 'x'.repeat(3e6) }),
+            nul: await fail({ getCredentials: () => { throw new Error('a\0b'); } }),
             noToken: await fail({ api, getToken: () => 'SECRET\nTOKEN' }),
         };
     }, demo.api);
@@ -528,6 +532,7 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
     assert.match(result.odd, /^NO_CREDENTIALS: ./);
     assert.match(result.wordy, /^NO_CREDENTIALS: wordy wordy/);
     assert.match(result.endless, /^NO_CREDENTIALS: .*too long/);
+    assert.match(result.nul, /^NO_CREDENTIALS: ab/);
     assert.match(result.noToken, /^SIGN_IN: .*no header/);
     assert.doesNotMatch(result.noToken, /SECRET/);
     await page.close();

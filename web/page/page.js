@@ -38,7 +38,7 @@ const sizes = UNITS.map(
 /** @param {number} bytes */
 function size(bytes) {
     const unit = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
-    return sizes[unit].format(bytes / 1000 ** unit);
+    return sizes[unit].format(bytes / 1000 ** unit).replace(' ', '\u00a0'); // on one line
 }
 
 /** @param {number | undefined} seconds */

@@ -302,8 +302,9 @@ function engineOptions(all) {
     return given;
 }
 
-/** A name that UTF-8 can write: those of Windows may have half a character. @param {string} name */
-const wellFormed = (name) => name.toWellFormed?.() ?? name.replace(/\p{Surrogate}/gu, '\ufffd');
+/** A name that UTF-8 can write: those of Windows may have half a character. No text has a NUL.
+ * @param {string} name */
+const wellFormed = (name) => name.replace(/\p{Surrogate}|\0/gu, '\ufffd');
 
 /**
  * Uploads files. One for a page is enough: its uploads share connections and a worker.

@@ -656,7 +656,7 @@ let questions = 0;
 class Denied extends Error {
     /** @param {string | undefined} code @param {string | undefined} message */
     constructor(code, message) {
-        super(String(message || 'no reason given').slice(0, LONGEST_WORD));
+        super((message || 'no reason given').slice(0, LONGEST_WORD).replaceAll('\0', ''));
         this.code = code === 'SIGN_IN' || code === 'FORBIDDEN' ? code : 'NO_CREDENTIALS';
     }
 }
@@ -754,7 +754,8 @@ async function askApi(job, ask, token) {
     }
     let detail = `the credentials API answered ${response.status}`;
     try {
-        detail = JSON.parse(text).detail ?? detail;
+        const said = JSON.parse(text).detail;
+        if (said && typeof said === 'string') detail = said;
     } catch {
         // Not ours, as of a proxy on the way: the number has to do.
     }
