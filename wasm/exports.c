@@ -11,6 +11,7 @@
 #include "core/checksum.h"
 #include "core/creds.h"
 #include "core/crypto.h"
+#include "core/err.h"
 #include "core/json.h"
 #include "core/json_out.h"
 #include "core/request.h"
@@ -113,23 +114,23 @@ static void add_names(ph_buf *b, const char *name, const char *const *list, size
 
 static void add_errors(ph_buf *b)
 {
-    static const struct {
-        const char *name;
-        int number;
-        const char *text;
-        const char *retry;
-    } errors[] = {
-#define X(name, number, sentence, retry) {#name, number, sentence, #retry},
+    static const short numbers[] = {
+#define X(name, number, sentence, retry) number,
 #include "core/errors.def"
 #undef X
     };
+    static const char *const retries[] = {[PH_RETRY_NEVER] = "NEVER",
+                                          [PH_RETRY_BACKOFF] = "BACKOFF",
+                                          [PH_RETRY_REFRESH_CREDS] = "REFRESH_CREDS",
+                                          [PH_RETRY_FIX_CLOCK] = "FIX_CLOCK",
+                                          [PH_RETRY_RESTART_PART] = "RESTART_PART"};
     ph_json_open_array(b, "errors");
-    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         ph_json_open(b, NULL);
-        ph_json_add_cstr(b, "name", errors[i].name);
-        ph_json_add_int(b, "number", errors[i].number);
-        ph_json_add_cstr(b, "text", errors[i].text);
-        ph_json_add_cstr(b, "retry", errors[i].retry);
+        ph_json_add_cstr(b, "name", ph_err_name(numbers[i]));
+        ph_json_add_int(b, "number", numbers[i]);
+        ph_json_add_cstr(b, "text", ph_err_text(numbers[i]));
+        ph_json_add_cstr(b, "retry", retries[ph_err_retry(numbers[i])]);
         ph_json_close(b);
     }
     ph_json_close_array(b);
