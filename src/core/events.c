@@ -742,6 +742,7 @@ static int created(ph_upload *u, const ph_reply *reply)
     int err = ph_str_copy(reply->upload_id, &u->upload_id);
     if (err != PH_OK)
         return err;
+    u->opaque_etags = reply->kms;
     u->save = u->options.keep;
     ph_upload_enter(u, PH_STATE_SENDING);
     return PH_OK;
@@ -750,7 +751,8 @@ static int created(ph_upload *u, const ph_reply *reply)
 /* The ETag of a part under KMS is none of its bytes'. */
 static bool etags_are_md5(const ph_upload *u)
 {
-    return !ph_str_starts(u->options.object.property[PH_PROP_SSE], PH_STR("aws:kms"));
+    return !u->opaque_etags &&
+           !ph_str_starts(u->options.object.property[PH_PROP_SSE], PH_STR("aws:kms"));
 }
 
 /* All claims are there: compare those that can be proven; the others are sent again. */

@@ -154,6 +154,7 @@ static void read_headers(ph_alg alg, const ph_event *answer, ph_reply *r)
     r->version_id = keep(r, find(answer, "x-amz-version-id"));
     if (ph_alg_row(alg)->element)
         r->checksum = keep(r, find(answer, ph_alg_row(alg)->header));
+    r->kms = ph_str_starts(find(answer, "x-amz-server-side-encryption"), PH_STR("aws:kms"));
     r->type = type_by_name(find(answer, "x-amz-checksum-type"));
     r->has_size = ph_str_u64(find(answer, "content-length"), &r->size);
     uint64_t wait;

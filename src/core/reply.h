@@ -32,6 +32,7 @@ typedef struct ph_reply {
     ph_str etag; /* without quotes; absent when hidden */
     ph_str version_id;
     ph_str upload_id;      /* CREATE */
+    bool kms;              /* S3 encrypts with it, asked or not: its ETags are no MD5s */
     ph_str checksum;       /* of the body or the object, base64, "-N" where composite */
     ph_checksum_type type; /* of `checksum`, NONE when not said */
     bool has_size;

@@ -81,7 +81,7 @@ static void make_check(ph_str body, char out[CHECK_LEN])
 }
 
 /* see snapshot.h */
-void ph_snapshot_write(const ph_upload_options *o, ph_str upload_id, ph_buf *out)
+void ph_snapshot_write(const ph_upload_options *o, ph_str upload_id, bool opaque_etags, ph_buf *out)
 {
     const ph_target *t = &o->target;
     size_t from = out->len;
@@ -103,6 +103,7 @@ void ph_snapshot_write(const ph_upload_options *o, ph_str upload_id, ph_buf *out
     ph_json_add_cstr(out, "payload", payloads[o->payload]);
     add_object(out, &o->object);
     add_text(out, "uploadId", upload_id);
+    add_true(out, "opaqueEtags", opaque_etags);
     char check[CHECK_LEN];
     make_check(ph_buf_view_from(out, from), check);
     ph_buf_add(out, check, sizeof check);
@@ -174,6 +175,7 @@ static void read_members(const ph_json *doc, ph_snapshot *s)
     o->payload = (ph_payload)place_of(ph_json_member_text(doc, "payload"), payloads, 3);
     read_object(doc, s);
     s->upload_id = ph_json_member_text(doc, "uploadId");
+    s->opaque_etags = flag(doc, "opaqueEtags");
 }
 
 /* Could an upload be like this? Only one of several parts is kept. */
@@ -193,7 +195,7 @@ static int check_again(const ph_snapshot *s, ph_str text)
 {
     ph_buf again;
     ph_buf_init(&again, PH_SNAPSHOT_MAX);
-    ph_snapshot_write(&s->options, s->upload_id, &again);
+    ph_snapshot_write(&s->options, s->upload_id, s->opaque_etags, &again);
     int err = again.err == PH_ERR_NOMEM                 ? PH_ERR_NOMEM
               : ph_str_equal(ph_buf_view(&again), text) ? PH_OK
                                                         : PH_ERR_SNAPSHOT_DAMAGED;

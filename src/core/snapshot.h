@@ -15,6 +15,7 @@
 typedef struct ph_snapshot {
     ph_upload_options options; /* target, object, size, part_size, name, alg, type, payload */
     ph_str upload_id;          /* absent: the upload was about to be created */
+    bool opaque_etags;         /* S3 said that they are no MD5s */
     ph_header metadata[PH_SNAPSHOT_METADATA];
     ph_json *document; /* private: the texts are views into it */
 } ph_snapshot;
@@ -24,7 +25,8 @@ typedef struct ph_snapshot {
  * the CRC64NVME of all bytes before it. A name that is not fit for JSON, or long, is left out.
  * Errors: those of `out`.
  */
-void ph_snapshot_write(const ph_upload_options *options, ph_str upload_id, ph_buf *out);
+void ph_snapshot_write(const ph_upload_options *options, ph_str upload_id, bool opaque_etags,
+                       ph_buf *out);
 
 /*
  * Read what ph_snapshot_write wrote, to the byte; release with ph_snapshot_clear.

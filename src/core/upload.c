@@ -163,11 +163,12 @@ static int prepare(ph_upload *u)
     return PH_OK;
 }
 
-static int prepare_resumed(ph_upload *u, ph_str upload_id)
+static int prepare_resumed(ph_upload *u, const ph_snapshot *kept)
 {
     u->resumed = true;
+    u->opaque_etags = kept->opaque_etags;
     u->kept = u->options.keep;
-    int err = ph_str_copy(upload_id, &u->upload_id);
+    int err = ph_str_copy(kept->upload_id, &u->upload_id);
     if (err == PH_OK)
         err = prepare(u);
     return err == PH_OK || err == PH_ERR_NOMEM ? err : PH_ERR_SNAPSHOT_DAMAGED;
@@ -240,7 +241,7 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     ph_buf_init(&u->snapshot, PH_SNAPSHOT_MAX);
     err = copy_texts(u);
     if (err == PH_OK && kept)
-        err = prepare_resumed(u, kept->upload_id);
+        err = prepare_resumed(u, kept);
     if (u->resumed &&
         !u->upload_id.len) /* whatever comes: an abort before there are credentials, too */
         ph_upload_warn_orphan(u);
@@ -753,7 +754,7 @@ static int give_snapshot(ph_upload *u, ph_action *out)
     o.part_size = u->ledger.plan.part_size;
     o.type = u->type;
     ph_buf_reset(&u->snapshot);
-    ph_snapshot_write(&o, u->upload_id, &u->snapshot);
+    ph_snapshot_write(&o, u->upload_id, u->opaque_etags, &u->snapshot);
     if (u->snapshot.err != PH_OK)
         return u->snapshot.err;
     u->save = u->unsaved = false;

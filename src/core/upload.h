@@ -88,6 +88,7 @@ struct ph_upload {
     bool warned_etag;
     char cors_warning[192];
     bool warned_orphan;
+    bool opaque_etags; /* they are no MD5s: S3 encrypts with KMS */
     bool warned_sign_in;
     uint32_t budget;        /* failures in all that are left before the upload rests */
     int rest_err;           /* it rests because of this; PH_OK: it does not */

@@ -39,7 +39,7 @@ static void check_read(ph_str text)
     MUST(ph_plan_make(s.options.size, s.options.part_size, &plan) == PH_OK && plan.part_count > 1);
     MUST(!s.options.credentials.ptr);
     ph_buf_init(&again, PH_SNAPSHOT_MAX);
-    ph_snapshot_write(&s.options, s.upload_id, &again);
+    ph_snapshot_write(&s.options, s.upload_id, s.opaque_etags, &again);
     MUST(again.err == PH_OK && ph_str_equal(ph_buf_view(&again), text));
     ph_buf_clear(&again);
     ph_snapshot_clear(&s);

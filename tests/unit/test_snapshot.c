@@ -53,7 +53,7 @@ static ph_str written(const ph_upload_options *o, ph_str upload_id, char text[MA
 {
     ph_buf b;
     ph_buf_init(&b, MAX_TEXT);
-    ph_snapshot_write(o, upload_id, &b);
+    ph_snapshot_write(o, upload_id, upload_id.len > 1, &b);
     CHECK_INT(b.err, PH_OK);
     ph_str s = {text, b.len};
     memcpy(text, b.ptr, b.len);
@@ -123,6 +123,7 @@ static void test_round(void)
         CHECK_INT(r->type, o.type);
         CHECK_INT(r->payload, o.payload);
         CHECK(r->object.overwrite == o.object.overwrite);
+        CHECK(s.opaque_etags == (full != 0));
         for (size_t i = 0; i < PH_PROP_COUNT; i++)
             same(r->object.property[i], o.object.property[i]);
         CHECK_U64(r->object.metadata_count, o.object.metadata_count);
@@ -319,7 +320,7 @@ static void test_memory(void)
     ph_buf b;
     ph_buf_init(&b, MAX_TEXT);
     test_alloc_fail_after(0);
-    ph_snapshot_write(&o, PH_STR("U"), &b);
+    ph_snapshot_write(&o, PH_STR("U"), false, &b);
     CHECK(test_alloc_end());
     CHECK_INT(b.err, PH_ERR_NOMEM);
     ph_buf_clear(&b);
