@@ -42,6 +42,7 @@ typedef struct transfer {
     ph_hash *hash;      /* of a form's file */
     ph_alg hash_alg;
     bool from_file;
+    bool whole;      /* it makes an object, at once */
     uint64_t offset; /* of the body in the file */
     uint64_t length; /* of the body */
     uint64_t read;   /* of it, so far */
@@ -172,6 +173,19 @@ static size_t make_headers(transfer *x)
         from = last;
     }
     return x->end_count / 2;
+}
+
+/*
+ * S3 gives an object that it has stored an ETag, which here no CORS rule hides. Whoever says yes, and
+ * no more, may be a portal or a proxy.
+ */
+static bool says_nothing(const transfer *x, size_t header_count)
+{
+    for (size_t i = 0; i < header_count; i++)
+        if (ph_str_equal(x->header[i].name, PH_STR("etag")) ||
+            ph_str_starts(x->header[i].name, PH_STR("x-amz-checksum-")))
+            return false;
+    return x->body.len == 0; /* the engine reads what it says */
 }
 
 /* ---- One request ----------------------------------------------------------------------------- */
@@ -349,6 +363,7 @@ int transfers_start(transfers *t, uint32_t id, const ph_request *r)
     if (!x)
         return PH_ERR_NOMEM;
     x->from_file = r->from_file;
+    x->whole = r->method == PH_METHOD_PUT && r->part_number == 0;
     x->offset = r->offset;
     x->length = r->from_file ? r->length : r->text.len;
     ph_buf_init(&x->text, r->text.len);
@@ -537,6 +552,10 @@ static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
         refuse(x, "the answer's head was cut off");
     if (code != CURLE_OK && !x->reason[0])
         snprintf(x->reason, sizeof x->reason, "%s", curl_easy_strerror(code));
+    size_t headers = make_headers(x);
+    bool good = code == CURLE_OK && x->err == PH_OK && status / 100 == 2;
+    if (good && x->whole && says_nothing(x, headers))
+        x->err = PH_ERR_NOT_S3;
     if (x->err != PH_OK) {
         make_failure(t, x, x->err, out);
     } else if (code != CURLE_OK) {
@@ -545,7 +564,7 @@ static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
         out->kind = PH_EVENT_RESPONSE;
         out->status = (int)status;
         out->headers = x->header;
-        out->header_count = make_headers(x);
+        out->header_count = headers;
         out->body = ph_buf_view(&x->body);
     }
 }

@@ -470,6 +470,18 @@ def _(r):
     return r.op != "Abort" and r.answer(200, "<!DOCTYPE html><html><p>Welcome!</html>")
 
 
+@fault("bare-200")
+def _(r):
+    """Yes, says something on the way, and nothing is stored: once, or always."""
+    if r.op == "PutObject" and (r.nth == 1 or "@always" in r.key):
+        r.drain()
+        r.send_response(200)
+        r.send_header("content-length", "0")
+        r.end_headers()
+        return True
+    return False
+
+
 @fault("early-403")
 def _(r):
     """The answer comes before the body was read, and the connection goes."""
