@@ -179,7 +179,7 @@ theirs_covered = $(FUZZ_CC) -O1
 ours_wasm = $(ours_scalar) -msimd128
 ours_scalar = $(EMCC) $(optimise) -mbulk-memory
 
-# $1 folder, $2 archiver, $3 group of deps.sh, $4 what says that the compiler is another one
+# $1 folder, $2 archiver, $3 group of deps.sh, $4 what says that the compiler or its flags are others
 define library
 $B/$1/libparthaul.a: $(core:src/%.c=$B/$1/%.o) $(bearssl:%=$B/$1/bearssl/%.o) $B/$1/cjson.o
 $B/$1/libapi.a: $(patsubst src/%.c,$B/$1/%.o,$(filter-out src/api/main.c,$(api)))
@@ -202,8 +202,8 @@ $(eval $(call library,native,$(AR),build,$B/compiler))
 $(eval $(call library,asan,$(AR),build,$B/compiler))
 $(eval $(call library,fuzz,$(AR),fuzz))
 $(eval $(call library,covered,$(AR),fuzz))
-$(eval $(call library,wasm,emar,wasm))
-$(eval $(call library,scalar,emar,wasm))
+$(eval $(call library,wasm,emar,wasm,Makefile))
+$(eval $(call library,scalar,emar,wasm,Makefile))
 
 # ---- The programs ----------------------------------------------------------------------------------
 
