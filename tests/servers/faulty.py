@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import itertools
 import json
 import re
 import socket
@@ -262,7 +263,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_Create(self):
         self.drain()
         with self.server.lock:
-            upload_id = f"ID+/={len(self.server.log)}"
+            upload_id = f"ID+/={next(self.server.ids)}"
             headers = {n.lower(): v for n, v in self.headers.items()}
             self.server.uploads[upload_id] = Upload(self.key, headers)
         self.answer(body=f"<InitiateMultipartUploadResult{NAMESPACE}><Bucket>{BUCKET}</Bucket>"
@@ -1029,6 +1030,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.log = []  # (key, operation, part number), in the order in which they came
         self.objects = {}
         self.uploads = {}
+        self.ids = itertools.count(1)
         self.bugs = []  # of this file
         self.held, self.go = threading.Event(), threading.Event()
 
