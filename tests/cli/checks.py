@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Built with AddressSanitizer and UBSan; `make build/tests/parthaul` leaves it there.
 PROGRAM = os.environ.get("PARTHAUL", os.path.join(ROOT, "build", "tests", "parthaul"))
 VECTORS = os.environ.get("PH_VECTORS", os.path.join(os.path.dirname(ROOT), "shared", "vectors"))
+
+# Whoever started the tests in the background lets them ignore Ctrl-C, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What the program keeps of uploads, for as long as these tests run.
 STATE = tempfile.mkdtemp(prefix="parthaul-state-")
