@@ -204,14 +204,25 @@ def put(server, key, *options, path, env=None, **more):
                *options, path, f"s3://{faulty.BUCKET}/{key}", env={**KEYS, **(env or {})}, **more)
 
 
+def json_of(what, out, err):
+    """What was said with --json; whatever else it was is shown."""
+    try:
+        return json.loads(out)
+    except ValueError:
+        check(f"{what}: JSON", out + err, None)
+        return {}
+
+
+def code_of(done):
+    return json_of("a failure", done.stdout, done.stderr).get("code")
+
+
 def read_result(what, done):
     """The JSON of a run, after looking at its form."""
     lines = done.stderr.decode().splitlines()
     check(f"{what}: clean text", [b for b in done.stderr if b < 32 and b != 10 or b == 127], [])
-    try:
-        result = json.loads(done.stdout)
-    except ValueError:
-        check(f"{what}: JSON", done.stdout + done.stderr, None)
+    result = json_of(what, done.stdout, done.stderr)
+    if not result:
         return {}, lines
     check(f"{what}: status", result.get("status"), "failed" if done.returncode else "done")
     if done.returncode:
@@ -293,11 +304,12 @@ def try_api(server, files):
     check("API: nothing was sent", "faults/never" in [entry[0] for entry in server.log], False)
     done = run("put", "--api", "http://127.0.0.1:1", "--token", "x", "--tries", "2", "--json",
                files[True], "s3://bucket/k")
-    check("API: nobody there", (done.returncode, json.loads(done.stdout).get("code")),
+    check("API: nobody there", (done.returncode, code_of(done)),
           (4, "NO_CREDENTIALS"))
 
 
 def start_held(server, key, path, *options):
+    server.old = set(server.uploads)
     server.held.clear()
     server.go.clear()
     running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB",
@@ -314,7 +326,7 @@ def try_signals(server, path):
             running = start_held(server, key, path, *options)
             running.send_signal(number)
             out, err = running.communicate(timeout=20)
-            result = json.loads(out)
+            result = json_of(f"signal {number}", out, err)
             check(f"signal {number}: it ends by it", (running.returncode, result.get("code")),
                   (-number, code))
             check(f"signal {number}: resumable", result.get("resumable", False), bool(left))
@@ -343,8 +355,8 @@ def try_changing_file(server, folder):
         running = start_held(server, f"faults/hold@{name}", path)
         change(path)
         server.go.set()
-        out, _ = running.communicate(timeout=30)
-        result = json.loads(out)
+        out, err = running.communicate(timeout=30)
+        result = json_of(f"file {name}", out, err)
         check(f"file {name}", (running.returncode, result.get("code"), result.get("resumable")),
               (5, "FILE_CHANGED", True))
         done = run("put", "--endpoint", server.url, "--abort", path, f"s3://bucket/faults/hold@{name}",
@@ -376,7 +388,7 @@ def try_tls(folder, path):
     context.load_cert_chain(cert, key)
     server = faulty.start(context)
     done = put(server, "faults/fine", path=path)
-    check("TLS: unknown issuer", (done.returncode, json.loads(done.stdout).get("code")), (4, "TLS"))
+    check("TLS: unknown issuer", (done.returncode, code_of(done)), (4, "TLS"))
     done = put(server, "faults/fine", path=path, env={"AWS_CA_BUNDLE": cert})
     check("TLS: trusted", done.returncode, 0)
     server.shutdown()
@@ -405,7 +417,7 @@ def try_outputs(server, files):
                               stderr=subprocess.PIPE, check=False)
     check("standard output is full", (done.returncode, done.stderr.count(b"\n")), (1, 1))
     done = put(server, "faults/fine", path=b"/nonexistent/\xff")
-    check("a name that is not UTF-8", (done.returncode, json.loads(done.stdout).get("code")),
+    check("a name that is not UTF-8", (done.returncode, code_of(done)),
           (1, "FILE_UNREADABLE"))
 
 
@@ -423,7 +435,7 @@ def try_nobody(path):
     plain = faulty.start()
     for url in "http://no-such-host.invalid", plain.url.replace("http:", "https:"):
         done = run("put", "--endpoint", url, "--tries", "2", "--json", path, "s3://bucket/k", env=KEYS)
-        check(f"{url}", (done.returncode, json.loads(done.stdout).get("code")), (4, "NETWORK"))
+        check(f"{url}", (done.returncode, code_of(done)), (4, "NETWORK"))
     plain.shutdown()
 
 
@@ -436,7 +448,7 @@ def try_stopped(path):
     time.sleep(11)
     running.send_signal(signal.SIGCONT)
     out, err = running.communicate(timeout=30)
-    check("stopped: done", (running.returncode, err, json.loads(out).get("verified")), (0, b"", "object"))
+    check("stopped: done", (running.returncode, err, json_of("stopped", out, err).get("verified")), (0, b"", "object"))
     check("stopped: Complete", server.log.count(("faults/hold-answer", "Complete", 0)), 1)
     server.shutdown()
 
@@ -489,7 +501,8 @@ def try_looking(path):
     done = run("put", path, "s3://bkt/up/a b", "--no-overwrite", "--endpoint", url, "--path-style",
                "--checksum", "sha256", "--api", url, "--token", "t", "--json")
     server.shutdown()
-    check("an object that only a key's credentials show", (done.returncode, json.loads(done.stdout)["verified"]),
+    result = json_of("a key's credentials", done.stdout, done.stderr)
+    check("an object that only a key's credentials show", (done.returncode, result.get("verified")),
           (0, "object"))
     check("what was asked", server.seen, [
         ("GET", "/v1/credentials", "Bearer t"), ("PUT", "/bkt/up/a%20b", "WRITER"),

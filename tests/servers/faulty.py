@@ -545,8 +545,7 @@ def _(r):
 def _(r):
     """Until the test says go."""
     if r.op == "UploadPart":
-        r.server.held.set()
-        r.server.go.wait(30)
+        hold(r)
     return False
 
 
@@ -556,9 +555,14 @@ def _(r):
     if r.op != "Complete":
         return False
     text = r.complete()
-    r.server.held.set()
-    r.server.go.wait(30)
+    hold(r)
     return r.answer(body=text)
+
+
+def hold(r):
+    if r.query["uploadId"] not in r.server.old:
+        r.server.held.set()
+    r.server.go.wait(30)
 
 
 def stall(r, size):
@@ -1033,6 +1037,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.ids = itertools.count(1)
         self.bugs = []  # of this file
         self.held, self.go = threading.Event(), threading.Event()
+        self.old = set()  # uploads whose last request may still be on its way
 
     def handle_error(self, request, client_address):
         pass  # broken connections are what this server is for
