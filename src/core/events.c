@@ -1269,11 +1269,11 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     u->silent = 0;
     u->warned_sign_in = false;
     u->creds_serial++;
+    /* A silence may be of the old ones, and these end before the next look. */
     if (u->rest_err == PH_ERR_NO_CREDENTIALS)
         end_rest(u, now_ms);
     else if (u->rest_err == PH_ERR_NETWORK)
-        look_now(
-            u, now_ms); /* the silence may be of the old ones, and these end before the next look */
+        look_now(u, now_ms);
     ph_upload_plan_renewal(u, now_ms);
     return PH_OK;
 }

@@ -242,8 +242,8 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     err = copy_texts(u);
     if (err == PH_OK && kept)
         err = prepare_resumed(u, kept);
-    if (u->resumed &&
-        !u->upload_id.len) /* whatever comes: an abort before there are credentials, too */
+    /* Before anything can come, also an abort before there are credentials. */
+    if (u->resumed && !u->upload_id.len)
         ph_upload_warn_orphan(u);
     note_known_lacks(u);
     if (err == PH_OK && options->credentials.len) {
