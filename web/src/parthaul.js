@@ -32,8 +32,6 @@ const SPEED_WINDOW_MS = 8000;
 /** A worker that is at work and says nothing at so many questions, so far apart, is gone. */
 const PING_MS = 10_000;
 const PINGS = 6;
-/** No longer sentence crosses to the worker. */
-const LONGEST_WORD = 1000;
 
 /**
  * Why an upload ended without an object.
@@ -568,7 +566,7 @@ export class Parthaul extends EventTarget {
         } catch (error) {
             // A `code` of SIGN_IN or FORBIDDEN ends the upload; anything else is tried again.
             const { code, message } = /** @type {any} */ (error ?? {});
-            this.#post({ kind: 'answer', ask, code: String(code), message: String(message ?? error).slice(0, LONGEST_WORD) });
+            this.#post({ kind: 'answer', ask, code: String(code), message: String(message ?? error) });
         }
     }
 
