@@ -72,16 +72,14 @@ static bool is_worth_another(int err, int status)
     return status == 429 || (status >= 500 && status != 501);
 }
 
-static void sleep_until(uint64_t then_ms)
+static void sleep_ms(uint64_t ms)
 {
-    uint64_t now = cli_running_ms();
-    uint64_t ms = then_ms > now ? then_ms - now : 0;
     struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&t, NULL);
 }
 
 /* see ask.h */
-int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, ask_answer *out)
+int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *say, ask_answer *out)
 {
     transfers *t;
     ph_request request = *r;
@@ -96,7 +94,9 @@ int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, ask_answe
         err = send_once(t, tried, &request, out);
         if (tried >= tries || !is_worth_another(err, out->status))
             break;
-        sleep_until(ph_retry_at(cli_running_ms(), tried, 0, &random));
+        uint64_t now_ms = cli_running_ms(), then_ms = ph_retry_at(now_ms, tried, 0, &random);
+        report_again(say, err, out->status, out->reason, then_ms - now_ms);
+        sleep_ms(then_ms - now_ms);
     }
     transfers_free(t);
     return err;

@@ -7,6 +7,7 @@
 #define CLI_ASK_H
 
 #include "core/buf.h"
+#include "report.h"
 
 typedef struct ask_answer {
     int status; /* 0: there was none, and `reason` is what the transport said */
@@ -18,11 +19,12 @@ typedef struct ask_answer {
 
 /*
  * Send a request until there is an answer that is neither 429 nor 5xx, at most `tries` times with
- * growing waits between them. `timeout_ms`, unless 0, shortens the 30 seconds in which something has
- * to move. Release the answer with ask_clear in any case.
+ * growing waits between them, which `say` tells of. `timeout_ms`, unless 0, shortens the 30 seconds in
+ * which something has to move. Release the answer with ask_clear in any case.
  * Errors: PH_ERR_NETWORK, PH_ERR_TIMEOUT, PH_ERR_TLS (no answer), PH_ERR_NOMEM.
  */
-int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, ask_answer *out);
+int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *say,
+             ask_answer *out);
 void ask_clear(ask_answer *a); /* wipes it */
 
 /* May secrets go there and come back: https, or this machine? */

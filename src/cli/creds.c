@@ -315,7 +315,7 @@ static int ask_api(const char *command, const arguments *a, report *r, loan *out
                           .headers = headers,
                           .header_count = login_headers(&l, headers)};
     ph_buf_init(&why, 1024);
-    int err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, &answer);
+    int err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, &answer);
     if (err == PH_OK)
         err = read_grant(&answer, out, &why);
     if (err != PH_OK)
@@ -403,7 +403,7 @@ static int make_body(const char *command, const arguments *a, ph_str policy, ph_
 
 /* Sign and send. */
 static int send_sts(const arguments *a, const ph_creds *own, ph_str url, ph_str region, ph_str body,
-                    ask_answer *out)
+                    report *r, ask_answer *out)
 {
     ph_url parsed;
     ph_buf hex;
@@ -434,7 +434,7 @@ static int send_sts(const arguments *a, const ph_creds *own, ph_str url, ph_str 
     if (err == PH_OK) {
         request.header_count = 1 + signature.header_count;
         memcpy(headers + 1, signature.headers, signature.header_count * sizeof headers[0]);
-        err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, out);
+        err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, out);
         ph_sigv4_result_clear(&signature);
     }
     ph_buf_clear(&hex);
@@ -519,7 +519,7 @@ static int ask_sts(const char *command, const arguments *a, report *r, loan *out
     if (code == CLI_DONE && !ask_is_private(ph_buf_view(&url)))
         code = cli_usage(command, "the address of STS has to be https: it answers secrets");
     if (code == CLI_DONE) {
-        int err = send_sts(a, &own, ph_buf_view(&url), region, ph_buf_view(&body), &answer);
+        int err = send_sts(a, &own, ph_buf_view(&url), region, ph_buf_view(&body), r, &answer);
         code = err == PH_OK ? read_sts(r, &answer, out)
                             : say_failure(r, err, "AssumeRole", &answer, "", (ph_str){NULL, 0});
         ask_clear(&answer);
@@ -545,7 +545,7 @@ int cli_creds_command(int argc, char **argv)
     }
     if (code != CLI_DONE)
         return code;
-    report_init(&r, false, true, 0);
+    report_init(&r, false, false, 0);
     ph_buf_init(&l.arn, 4096);
     ph_buf_init(&l.id, 1024);
     code = a.api.len ? ask_api(argv[0], &a, &r, &l) : ask_sts(argv[0], &a, &r, &l);

@@ -173,6 +173,20 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
             *reason ? " (" : "", reason, *reason ? ")" : "");
 }
 
+/* see report.h */
+void report_again(report *r, int err, int status, const char *reason, uint64_t wait_ms)
+{
+    if (r->quiet)
+        return;
+    clear_line(r);
+    double seconds = (double)wait_ms / 1000;
+    if (err == PH_OK)
+        cli_say("again in %.1f s: HTTP %d", seconds, status);
+    else
+        cli_say("again in %.1f s: %s: %s", seconds, ph_err_name(err),
+                *reason ? reason : ph_err_text(err));
+}
+
 /* ---- The end --------------------------------------------------------------------------------- */
 
 static void print_document(ph_buf *b)

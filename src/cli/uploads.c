@@ -195,7 +195,7 @@ static int send_once(work *w, ph_call *call, ask_answer *answer, ph_reply *reply
                           .headers = built.header,
                           .header_count = built.header_count};
     err = ask_send(&request, (uint32_t)w->options->tries, (uint32_t)w->options->timeout_s * 1000,
-                   answer);
+                   &w->report, answer);
     ph_built_clear(&built);
     if (err != PH_OK)
         return err;
