@@ -247,6 +247,9 @@ static void print_receipt(const ph_receipt *c)
                ph_alg_name(c->alg), ph_checksum_type_name(c->type));
     printf("  %-10s %s: %s\n", "verified", ph_verified_name(c->verified),
            verified_text(c->verified));
+    if (c->unseen)
+        printf("  %-10s the server said that it made the object, and nobody could look\n",
+               "unseen");
     for (unsigned i = 0; i < PH_LACK_COUNT; i++)
         if (c->server_lacks & 1u << i)
             printf("  %-10s the server knows %s\n", "lacks", lack_text(i));

@@ -13,6 +13,7 @@
 #define MAX_CLOCK_FIXES 2u
 #define MAX_BAD_DIGESTS 2u
 #define SUSPICIOUS 3u
+#define ABSENT_LOOKS 5u
 
 /* A clock that is further off than this is not corrected: whoever answers could otherwise have
  * requests signed for a far future. */
@@ -333,15 +334,28 @@ static void note_success(ph_upload *u, uint64_t now_ms)
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
+static int learn_name(ph_str name, ph_str *out)
 {
-    int err = PH_OK;
-    if (reply->etag.len && !u->etag.len)
-        err = ph_str_copy(reply->etag, &u->etag);
-    if (err == PH_OK && reply->version_id.len && !u->version_id.len)
-        err = ph_str_copy(reply->version_id, &u->version_id);
+    ph_str copy;
+    if (!name.len || ph_str_equal(name, *out))
+        return PH_OK;
+    int err = ph_str_copy(name, &copy);
     if (err != PH_OK)
         return err;
+    ph_str_free(out);
+    *out = copy;
+    return PH_OK;
+}
+
+/* How S3 calls the object that it made; what HEAD shows of it is newer than what Complete said. */
+static int learn_names(ph_upload *u, const ph_reply *reply)
+{
+    int err = learn_name(reply->etag, &u->etag);
+    return err == PH_OK ? learn_name(reply->version_id, &u->version_id) : err;
+}
+
+static void succeed(ph_upload *u, ph_verified verified)
+{
     u->verified = verified;
     u->paused = false;
     u->rest_err = PH_OK;
@@ -349,7 +363,14 @@ static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
     /* The object was there already, and nobody may know whether the parts still are. */
     bool left = u->doubt == PH_ERR_EXISTS && !u->single;
     ph_upload_enter(u, left ? PH_STATE_ABORTING : PH_STATE_DONE);
-    return PH_OK;
+}
+
+static int finish(ph_upload *u, const ph_reply *reply, ph_verified verified)
+{
+    int err = learn_names(u, reply);
+    if (err == PH_OK)
+        succeed(u, verified);
+    return err;
 }
 
 static ph_verified weaker_proof(const ph_upload *u)
@@ -357,6 +378,24 @@ static ph_verified weaker_proof(const ph_upload *u)
     if (u->options.alg == PH_ALG_NONE)
         return PH_VERIFIED_SIZE;
     return u->ledger.unconfirmed ? PH_VERIFIED_SENT : PH_VERIFIED_PARTS;
+}
+
+/* CHECKING: S3 said that it made the object, and nothing that shows it. */
+static bool has_word_only(const ph_upload *u)
+{
+    return u->state == PH_STATE_CHECKING && u->doubt == PH_ERR_OBJECT_DIFFERS;
+}
+
+#define WORD_WARNING                                                                               \
+    "S3 said that it made the object, and stated no checksum or ETag that shows it; nobody could " \
+    "look whether it is so (HeadObject needs s3:GetObject)"
+
+/* ... and nobody can look, or compare what there is to see: an upload does not fail by that. */
+static void take_word(ph_upload *u)
+{
+    u->unseen = true;
+    ph_upload_warn(u, WORD_WARNING);
+    succeed(u, weaker_proof(u));
 }
 
 /* Is this ETag the one that S3 makes of our MD5s? Only where MD5 is the algorithm. */
@@ -883,25 +922,52 @@ static statement compare_whole(const ph_upload *u, const ph_reply *reply)
     return other_type ? STATES_NONE : STATES_OTHER;
 }
 
+/* Is it the ETag that S3 makes of those that it gave our parts? */
+static bool is_of_parts(const ph_upload *u, ph_str etag)
+{
+    char ours[PH_ETAG_TEXT];
+    return !u->single && ph_ledger_etag(&u->ledger, ours) && ph_str_equal(etag, ph_str_from(ours));
+}
+
 static int completed(ph_upload *u, const ph_reply *reply)
 {
+    int err;
     switch (compare_whole(u, reply)) {
     case STATES_OURS: return finish(u, reply, PH_VERIFIED_OBJECT);
-    case STATES_NONE: return finish(u, reply, weaker_proof(u));
+    case STATES_NONE:
+        if (is_of_parts(u, reply->etag))
+            return finish(u, reply, weaker_proof(u));
+        err = learn_names(u, reply);
+        if (err != PH_OK)
+            return err;
+        u->doubt = PH_ERR_OBJECT_DIFFERS;
+        ph_upload_enter(u, PH_STATE_CHECKING);
+        return PH_OK;
     case STATES_OTHER: break;
     }
     ph_upload_fail(u, PH_ERR_OBJECT_DIFFERS, PH_OP_COMPLETE, 0, u->control.tries, reply);
     return PH_OK;
 }
 
+/* After S3's bare word, HEAD shows an object of our size: what of its ETag? */
+static statement compare_etag(const ph_upload *u, ph_str etag)
+{
+    char ours[PH_ETAG_TEXT];
+    if (!etag.len)
+        return STATES_NONE;
+    if (u->etag.len)
+        return ph_str_equal(etag, u->etag) ? STATES_OURS : STATES_OTHER;
+    return etags_are_md5(u) && ph_ledger_etag(&u->ledger, ours) ? STATES_OTHER : STATES_NONE;
+}
+
 #define ABORT_WARNING                                                                            \
     "S3 may have kept parts of the upload: it did not confirm that they are gone. The bucket's " \
     "lifecycle rule AbortIncompleteMultipartUpload removes them"
 
-/* The answer to Complete or PutObject was lost, and now S3 shows an object: is it this one? */
+/* The answer to Complete or PutObject was lost, or said too little, and now S3 shows an object: is it
+ * this one? */
 static int checked(ph_upload *u, const ph_reply *reply)
 {
-    char etag[PH_ETAG_TEXT];
     bool comparable = reply->checksum.len || reply->etag.len;
     if (u->ledger.stored < u->ledger.plan.part_count && comparable &&
         (!reply->has_size || reply->size == u->options.size)) {
@@ -911,10 +977,19 @@ static int checked(ph_upload *u, const ph_reply *reply)
         return PH_OK;
     }
     statement s = compare_whole(u, reply);
+    bool sized = !reply->has_size || reply->size == u->options.size;
     bool ours = s == STATES_OURS;
-    if (s == STATES_NONE && !u->single && ph_ledger_etag(&u->ledger, etag))
-        ours = ph_str_equal(reply->etag, ph_str_from(etag));
-    if (ours && (!reply->has_size || reply->size == u->options.size))
+    if (s == STATES_NONE)
+        ours = is_of_parts(u, reply->etag);
+    if (s == STATES_NONE && sized && !ours && has_word_only(u)) {
+        statement named = compare_etag(u, reply->etag);
+        ours = named == STATES_OURS;
+        if (named == STATES_NONE) {
+            take_word(u);
+            return PH_OK;
+        }
+    }
+    if (ours && sized)
         return finish(u, reply, s == STATES_OURS ? PH_VERIFIED_OBJECT : weaker_proof(u));
     /* After a lost answer of ours, it is newer than ours: that is not to be overwritten. */
     if (u->resumed && u->options.object.overwrite && is_worth_a_restart(u, u->doubt))
@@ -951,6 +1026,24 @@ static void look_again(ph_upload *u)
     u->control = (ph_attempt){0};
 }
 
+/* S3 said that it made the object, and has none, or its parts yet: some servers take a moment. */
+static void miss_object(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
+{
+    if (++u->absent >= ph_least(ABSENT_LOOKS, u->options.tries)) {
+        ph_upload_fail(u, PH_ERR_NOT_FOUND, op, 0, u->control.tries, reply);
+        explain(u, op == PH_OP_HEAD ? "S3 said that it made the object, and has none of this key"
+                                    : "S3 said that it made the object, and has its parts yet");
+        return;
+    }
+    u->control.id = 0;
+    u->control.at_ms = ph_retry_at(now_ms, u->absent, reply->retry_after_ms, &u->random);
+    u->retries++;
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                   .err = PH_ERR_NOT_FOUND,
+                                   .until_ms = u->control.at_ms,
+                                   .message = ph_err_text(PH_ERR_NOT_FOUND)});
+}
+
 /*
  * HEAD is refused, without a word: the credentials may not read, or have ended, or the clock is wrong.
  * Others are asked for, then S3 for its words, before that is believed.
@@ -961,6 +1054,7 @@ static bool find_out(ph_upload *u)
     if (u->refused == sizeof next / sizeof next[0])
         return false;
     u->control = (ph_attempt){0};
+    u->list_marker = 0;
     u->look = next[u->refused++];
     if (u->look == PH_LOOK_CREDS) {
         ph_upload_cancel(u, &u->ask);
@@ -979,6 +1073,8 @@ static int control_succeeded(ph_upload *u, uint64_t now_ms, ph_operation op, con
             return listed(u, reply);
         if (u->state == PH_STATE_ABORTING)
             abort_again(u, now_ms);
+        else if (has_word_only(u) && reply->listed_count)
+            miss_object(u, now_ms, op, reply);
         else
             look_again(u);
         return PH_OK;
@@ -1023,6 +1119,10 @@ static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tr
     bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
     /* A HEAD that is refused leaves the doubt as it was; one that may pass can be asked later. */
     bool later = u->kept && ph_err_retry(err) == PH_RETRY_BACKOFF;
+    if (has_word_only(u)) {
+        take_word(u);
+        return;
+    }
     if (op == PH_OP_LIST_PARTS && u->doubt == PH_ERR_EXISTS && refused) {
         whose_object(u, true);
         return;
@@ -1118,6 +1218,10 @@ static int control_failed(ph_upload *u, uint64_t now_ms, ph_operation op, int er
     bool no_object = op == PH_OP_HEAD && err == PH_ERR_NOT_FOUND;
     if ((op == PH_OP_LIST_PARTS || no_object) && is_worth_a_restart(u, no_object ? u->doubt : err))
         return ph_upload_restart(u, PH_ERR_NO_SUCH_UPLOAD);
+    if (no_object && has_word_only(u)) {
+        miss_object(u, now_ms, op, reply);
+        return PH_OK;
+    }
     verdict v = decide(u, now_ms, err, u->options.tries, a, 0, reply);
     if (op == PH_OP_CREATE && a->maybe_done && v != NO_MEMORY)
         ph_upload_warn_orphan(u);
@@ -1189,6 +1293,10 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
     }
     if (u->state == PH_STATE_ABORTING) {
         end_abort(u, u->upload_id.len > 0);
+        return;
+    }
+    if (has_word_only(u)) {
+        take_word(u);
         return;
     }
     /* Who denies with S3's own word has no other credentials: then it is S3 that is to be quoted. */
@@ -1328,7 +1436,7 @@ static void denied(ph_upload *u, uint64_t now_ms, const ph_event *e)
     }
     bool begun = u->state != PH_STATE_NEW || u->resumed;
     if (e->err == PH_ERR_SIGN_IN && begun && !u->options.unattended &&
-        u->state != PH_STATE_ABORTING) {
+        u->state != PH_STATE_ABORTING && !has_word_only(u)) {
         signed_out(u, now_ms);
         return;
     }

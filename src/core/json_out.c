@@ -120,6 +120,8 @@ void ph_json_add_receipt(ph_buf *b, const ph_receipt *r)
         ph_json_add_text(b, "checksum", r->checksum);
     }
     ph_json_add_cstr(b, "verified", ph_verified_name(r->verified));
+    if (r->unseen)
+        ph_json_add_bool(b, "unseen", true);
     ph_json_add_lacks(b, "serverLacks", r->server_lacks);
     ph_json_add_u64(b, "retries", r->retries);
 }

@@ -671,7 +671,7 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     uint32_t creating = u->state == PH_STATE_CREATING ? u->control.id : 0;
     if (!creating)
         ph_upload_cancel(u, &u->control);
-    bool completed = err == PH_ERR_OBJECT_DIFFERS;
+    bool completed = err == PH_ERR_OBJECT_DIFFERS && u->state == PH_STATE_COMPLETING;
     bool gone = ph_upload_is_gone(u);
     u->save = u->save || u->unsaved; /* perhaps it can be kept by now */
     u->failure.resumable = !creating && (u->kept || u->save) && may_pass(err, reply);
@@ -789,6 +789,7 @@ static void give_receipt(const ph_upload *u, ph_action *out)
         .type = u->options.alg == PH_ALG_MD5 && !u->single ? PH_TYPE_COMPOSITE : u->type,
         .checksum = ph_buf_view(&u->whole_text),
         .verified = u->verified,
+        .unseen = u->unseen,
         .server_lacks = u->lacks,
         .retries = u->retries,
     };

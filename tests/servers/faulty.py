@@ -989,6 +989,27 @@ def _(r):
     return False
 
 
+@fault("bare-word")
+def _(r):
+    """bare-word@WHAT: Complete's 200 states nothing of the object, and may be a lie."""
+    what = r.key.partition("@")[2]
+    no = {"refused": 403, "kept-parts": 403, "late": 404, "busy": 503}.get(what)
+    if r.op == "Head" and no and (no == 403 or r.nth == 1):
+        return r.answer(no)
+    if r.op != "Complete":
+        return False
+    if what in ("none", "kept-parts"):
+        r.drain()
+    else:
+        r.complete()
+    stored = r.server.objects.get(r.key)
+    if what == "other":
+        stored.update(data=bytes(len(stored["data"])), etag="0" * 32, stated={})
+    elif what == "cut":
+        stored.update(data=stored["data"][:-1])
+    return r.answer(body=f"<CompleteMultipartUploadResult{NAMESPACE}/>")
+
+
 @fault("put-lost-answer")
 def _(r):
     if r.op == "PutObject" and r.nth == 1:

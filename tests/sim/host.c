@@ -192,8 +192,11 @@ static void choose_answer(world *w, exchange *x)
         refuse(x, 400, "BadDigest", PH_ERR_BAD_DIGEST);
     else if (sim_fault(w, F_MANGLE))
         x->mangle = true;
+    else if (op == S3_COMPLETE && sim_fault(w, F_FALSE))
+        x->falsely = 1 + (s3_lie)sim_below(w, S3_LIES - 1);
     else if (op != S3_HEAD && sim_fault(w, F_LIE))
         x->lie = true;
+    x->named = x->falsely && sim_one_in(w, 2);
     x->hide = w->s3.quirks.hides_etag || sim_fault(w, F_HIDE);
     x->echo = sim_fault(w, F_ECHO);
     if (body && sim_can_flip(&w->file, &x->rq.body) && sim_fault(w, F_FLIP_WIRE))
@@ -361,7 +364,9 @@ void host_arrive(world *w, exchange *x)
     if (let_in(w, x, &x->an)) {
         if (x->rq.op == S3_LIST && !x->of_twin && !x->lost && !x->status)
             judge_list(w, &x->rq);
-        if (!x->status || x->done_all_the_same)
+        if (x->falsely)
+            s3_lie_completed(&w->s3, &x->rq, x->falsely, x->named, &x->an);
+        else if (!x->status || x->done_all_the_same)
             s3_do(&w->s3, &x->rq, &x->an);
         if (x->status) {
             bool done = x->an.done;
@@ -453,7 +458,8 @@ static void say_answer(world *w, const exchange *x)
 {
     const s3_answer *a = &x->an;
     if (a->status == 200 && a->err == PH_OK)
-        sim_say(w, "< ok %u%s", x->number, x->hide ? " # without its ETag" : "");
+        sim_say(w, "< ok %u%s%s", x->number, x->hide ? " # without its ETag" : "",
+                a->is_false ? " # which is a lie" : "");
     else if (a->body.len < 300)
         sim_say(w, "< response %u %d\n<   text %.*s", x->number, a->status, (int)a->body.len,
                 a->body.len ? a->body.ptr : "");

@@ -219,6 +219,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
         sim_bug(w, "sends %s again too early", s3_op_name(l->op));
     }
     judge_rest(w, l);
+    if (l->op == S3_HEAD && w->word && !w->bare)
+        sim_bug(w, "looks though Complete's answer showed the object");
     if (host_signer(&l->x->rq) != w->given)
         sim_bug(w, "signs with other credentials than the newest");
     bool forbids = !w->options.object.overwrite && !w->presigns;
@@ -319,6 +321,8 @@ static void list_succeeded(world *w)
 {
     const s3_quirks *q = &w->s3.quirks;
     bool claims = w->session > 1 && !w->inquiries;
+    if (w->word && w->bare && w->false_200) /* the parts that it should be made of are there yet */
+        judge_excuse(w, PH_ERR_NOT_FOUND);
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
         claims = claims && !w->parts[n].stored;
     w->last_stored = 0;
@@ -345,6 +349,7 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
         w->fails[l->op] = 0;
     w->heard = true;
     if (l->op == S3_CREATE) {
+        w->word = false;
         s3_upload *u = s3_find(&w->s3, a->created);
         u->delivered = true;
         memset(w->parts, 0, (w->plan.part_count + 1) * sizeof *w->parts);
@@ -359,10 +364,11 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
         list_succeeded(w);
     if (l->op != S3_COMPLETE && l->op != S3_PUT && l->op != S3_HEAD)
         return;
-    bool etag = !l->x->hide || l->op == S3_COMPLETE;
+    bool etag = (!l->x->hide || l->op == S3_COMPLETE) && a->etag[0];
     bool sum = a->checksum[0] && (!q->hides_checksums || l->op == S3_COMPLETE);
     w->final_shown = true;
-    snprintf(w->final_etag, sizeof w->final_etag, "%s", etag ? a->etag : "");
+    if (etag || l->op != S3_HEAD || !w->word)
+        snprintf(w->final_etag, sizeof w->final_etag, "%s", etag ? a->etag : "");
     snprintf(w->final_version, sizeof w->final_version, "%s", q->hides_version ? "" : a->version);
     w->final_vouched =
         sum && a->alg == w->options.alg && strcmp(a->checksum, w->s3.object.checksum) == 0;
@@ -370,6 +376,19 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
     w->final_etag_md5 = l->op == S3_HEAD && etag && q->md5_etags;
     if (l->op == S3_HEAD && !provable(w))
         excuse_doubt(w);
+    /* A twin may have written the same file, called otherwise. */
+    bool twins = w->twin.was && (w->false_200 || strcmp(w->s3.object.upload_id, w->word_id) != 0);
+    if (l->op == S3_HEAD && w->word && (twins || !s3_holds_file(&w->s3, w->began_version)))
+        judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
+    if (l->op == S3_HEAD)
+        w->unlooked =
+            !etag && !(w->final_vouched && !w->s3.object.foreign) && a->length == w->plan.size;
+    if (l->op != S3_COMPLETE)
+        return;
+    w->word = true;
+    snprintf(w->word_id, sizeof w->word_id, "%s", l->x->rq.upload_id);
+    w->bare = a->is_false || !(w->final_vouched || w->final_etag_vouched);
+    w->false_200 = a->is_false;
 }
 
 /* The upload is gone: by its completion, or it begins again, once. */
@@ -414,6 +433,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
 {
     bool part = l->op == S3_PART, put = l->op == S3_PUT;
     bool calm = !w->disturbed;
+    if (l->op == S3_HEAD && err != PH_OK && err != PH_ERR_NOT_FOUND)
+        w->unlooked = true;
     if (err != PH_OK)
         w->disturbed = w->disturbed || !l->x->silent;
     if (l->given_up) /* the engine knows, and has not said so yet */
@@ -532,7 +553,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
             fatal(w, l, err);
         return;
     case PH_ERR_NOT_FOUND:
-        if (l->op != S3_HEAD || w->gone != 1)
+        if (l->op != S3_HEAD || w->gone != 1 || w->word)
             fatal(w, l, err);
         return;
     case PH_ERR_ACCESS_DENIED:
@@ -674,6 +695,7 @@ void judge_session(world *w)
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
         w->final_vouched = w->final_etag_vouched = w->final_etag_md5 = false;
+    w->word = w->bare = w->false_200 = w->unlooked = false;
     w->gone_id[0] = '\0';
     w->last_stored = 0;
     if (w->session == 1)
@@ -792,10 +814,14 @@ static void judge_receipt(world *w)
     if (r->size != w->plan.size || r->part_count != (multi ? w->plan.part_count : 0) ||
         r->part_size != (multi ? w->plan.part_size : 0))
         sim_bug(w, "a receipt over other bytes");
+    if (r->unseen && !(w->word && w->bare && w->unlooked))
+        sim_bug(w, "says that nobody saw the object");
+    if (r->unseen && !s3_holds_file(&w->s3, w->began_version))
+        return; /* all that it says is S3's bare word */
     if (w->final_shown ? !is_text(r->etag, w->final_etag)
                        : r->etag.len && !is_text(r->etag, o->etag))
         sim_bug(w, "a receipt with the ETag %.*s", (int)r->etag.len, r->etag.ptr);
-    if (w->final_shown && !is_text(r->version_id, w->final_version))
+    if (w->final_shown && !r->unseen && !is_text(r->version_id, w->final_version))
         sim_bug(w, "a receipt with another version");
     /* An upload may find its object there, put by an earlier one or by its twin. */
     bool other = w->session > 1 || w->twin.was;
@@ -822,7 +848,10 @@ static void judge_receipt(world *w)
 static void judge_done(world *w)
 {
     bool same = s3_holds_file(&w->s3, w->began_version);
-    if (!same && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
+    bool said = w->false_200 && w->receipt.unseen;
+    for (uint32_t i = 0; w->false_200 && i < w->s3.upload_count; i++)
+        w->s3.uploads[i].pardoned = true; /* that the parts are there yet nobody could know */
+    if (!same && !said && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
         sim_bug(w, "is done, but the object is not the file");
     ph_progress p;
     ph_upload_progress(w->upload, &p);
@@ -874,6 +903,9 @@ static void judge_failed(world *w)
     int err = w->failure.err;
     if (!w->excused[-err])
         sim_bug(w, "fails with %s for no reason", ph_err_name(err));
+    bool seen = err == PH_ERR_NOT_FOUND || err == PH_ERR_OBJECT_DIFFERS;
+    if (w->word && !seen && err != PH_ERR_ABORTED)
+        sim_bug(w, "fails with %s, though S3 said that it made the object", ph_err_name(err));
     judge_resumable(w);
     if (w->s3.object.there && !w->s3.object.foreign && !w->ambiguous)
         sim_bug(w, "fails, but there is an object");

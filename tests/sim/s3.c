@@ -582,16 +582,10 @@ static int meaning(const char *code)
                                                  : PH_ERR_INVALID_PART;
 }
 
-static void say_completed(const s3_model *s, s3_answer *a)
+static void write_completed(const s3_model *s, s3_answer *a)
 {
-    a->done = true;
-    a->status = 200;
-    show(s, a);
-    if (s->quirks.other_type && a->type == PH_TYPE_FULL_OBJECT) {
-        snprintf(a->checksum, sizeof a->checksum, "q83vEg==-%u", s->object.part_count);
-        a->type = PH_TYPE_COMPOSITE;
-    }
     ph_buf *b = &a->body;
+    a->status = 200;
     if (s->quirks.blanks)
         ph_buf_cstr(b, "\n  \n \n");
     ph_buf_cstr(b, "<?xml version=\"1.0\"?><CompleteMultipartUploadResult><Bucket>bkt</Bucket>");
@@ -605,6 +599,19 @@ static void say_completed(const s3_model *s, s3_answer *a)
     ph_buf_cstr(b, "</CompleteMultipartUploadResult>");
 }
 
+static void say_completed(const s3_model *s, bool again, s3_answer *a)
+{
+    a->done = true;
+    show(s, a);
+    if (s->quirks.no_etag && s->quirks.md5_etags && !again)
+        a->etag[0] = '\0';
+    if (s->quirks.other_type && a->type == PH_TYPE_FULL_OBJECT) {
+        snprintf(a->checksum, sizeof a->checksum, "q83vEg==-%u", s->object.part_count);
+        a->type = PH_TYPE_COMPOSITE;
+    }
+    write_completed(s, a);
+}
+
 static void do_complete(s3_model *s, const s3_request *r, s3_upload *u, s3_answer *a)
 {
     if (r->if_none_match && s->quirks.refuses_if_none) {
@@ -614,7 +621,7 @@ static void do_complete(s3_model *s, const s3_request *r, s3_upload *u, s3_answe
     bool again =
         u->completed && s->quirks.complete_again && strcmp(s->object.upload_id, u->id) == 0;
     if (again) {
-        say_completed(s, a);
+        say_completed(s, true, a);
         return;
     }
     if (taken(s, r) && (!u->gone || s->quirks.exists_first)) {
@@ -637,7 +644,36 @@ static void do_complete(s3_model *s, const s3_request *r, s3_upload *u, s3_answe
     s->object = made;
     new_version(s);
     u->gone = u->completed = true;
-    say_completed(s, a);
+    say_completed(s, false, a);
+}
+
+/* see s3.h */
+void s3_lie_completed(s3_model *s, const s3_request *r, s3_lie lie, bool names, s3_answer *a)
+{
+    s3_upload *u = s3_find(s, r->upload_id);
+    s3_object made = {.there = true, .multipart = true};
+    if (!u || u->gone) {
+        s3_do(s, r, a);
+        return;
+    }
+    *a = (s3_answer){.is_false = true};
+    ph_buf_init(&a->body, 4u << 20);
+    if (names)
+        snprintf(a->etag, sizeof a->etag, "0ddba11");
+    if (lie == S3_CUT && !assemble(s, r, u, &made) && made.part_count > 1) {
+        made.size -= made.parts[--made.part_count].length;
+        made.checksum[0] = '\0';
+        made.foreign = true;
+        snprintf(made.upload_id, sizeof made.upload_id, "%s", u->id);
+        free(s->object.parts);
+        s->object = made;
+        made.parts = NULL;
+    } else if (lie == S3_OTHER && !s->object.there) {
+        s3_put_foreign(s);
+    }
+    u->gone = lie == S3_CUT || lie == S3_FORGOT;
+    free(made.parts);
+    write_completed(s, a);
 }
 
 static void do_list(s3_model *s, const s3_request *r, s3_upload *u, s3_answer *a)

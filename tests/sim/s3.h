@@ -48,6 +48,7 @@ typedef struct s3_quirks {
     bool silent_auth;  /* refuses credentials and clocks without CORS headers: no answer at all */
     bool unknown_ends; /* SeaweedFS: ended credentials are unknown ones */
     bool blanks;       /* before an answer to Complete */
+    bool no_etag;      /* Ceph 16: Complete's first answer has an empty one */
     bool abort_leaks;  /* a part that was in flight survives Abort */
     bool names_header; /* when it refuses one */
     bool bad_region;   /* the bucket is not where the first request looks for it */
@@ -88,6 +89,7 @@ typedef struct s3_answer {
     ph_alg alg; /* of the checksum */
     ph_checksum_type type;
     char checksum[64];
+    bool is_false; /* Complete: a 200, and nothing of it is true */
     bool has_length;
     uint64_t length;
     uint64_t date_ms;
@@ -117,7 +119,7 @@ typedef struct s3_upload {
 } s3_upload;
 
 typedef struct s3_object {
-    bool there, foreign;
+    bool there, foreign; /* not of our parts, or not of all of them */
     char etag[48], version[24], checksum[64];
     ph_alg alg;
     ph_checksum_type type;
@@ -153,6 +155,19 @@ void s3_request_clear(s3_request *r);
 
 /* Do it. Who asks was checked before. Release with s3_answer_clear. */
 void s3_do(s3_model *s, const s3_request *r, s3_answer *out);
+
+/* What is there, when Complete's 200 is a lie. */
+typedef enum s3_lie {
+    S3_TRUE,
+    S3_UNDONE, /* what was before */
+    S3_FORGOT, /* ... without the parts */
+    S3_OTHER,  /* somebody else's object */
+    S3_CUT,    /* an object that lacks the last part */
+    S3_LIES,
+} s3_lie;
+
+/* Do as the lie says, with an answer that states nothing, or but an ETag that `names` it. */
+void s3_lie_completed(s3_model *s, const s3_request *r, s3_lie lie, bool names, s3_answer *out);
 
 /* Make an error of it. HEAD has no body. */
 void s3_refuse(s3_answer *a, s3_op op, int status, const char *code, int err, uint64_t now_ms);

@@ -82,7 +82,8 @@ static void judge_failure(world *w, const ph_failure *f)
     sim_say(w, "# twin: failed %s", ph_err_name(f->err));
     const s3_quirks *q = &w->s3.quirks;
     bool of_two = f->err == PH_ERR_EXISTS || f->err == PH_ERR_NO_SUCH_UPLOAD ||
-                  f->err == PH_ERR_INVALID_PART || f->err == PH_ERR_FILE_CHANGED;
+                  f->err == PH_ERR_INVALID_PART || f->err == PH_ERR_FILE_CHANGED ||
+                  f->err == PH_ERR_OBJECT_DIFFERS;
     bool creds = f->err == PH_ERR_EXPIRED_TOKEN || f->err == PH_ERR_INVALID_TOKEN;
     if (!of_two && !(creds && w->happened[F_REVOKE]) &&
         !(f->err == PH_ERR_ACCESS_DENIED && (q->forbids_list || q->forbids_head)))

@@ -41,6 +41,7 @@ typedef enum fault {
     F_CLOCK,     /* the clock is refused, right or wrong */
     F_DIGEST,    /* BadDigest for bytes that are right */
     F_LIE,       /* another checksum is stated */
+    F_FALSE,     /* Complete: 200, and it was not done */
     F_HIDE,      /* an answer without its ETag */
     F_FLIP_WIRE,
     F_FLIP_HASH,
@@ -88,6 +89,8 @@ typedef struct exchange {
     int err;
     bool done_all_the_same;
     bool mangle, lie, hide, echo, flip;
+    s3_lie falsely;
+    bool named;
 } exchange;
 
 typedef enum live_kind { L_REQUEST, L_HASH, L_ASK } live_kind;
@@ -232,6 +235,11 @@ typedef struct world {
     bool ambiguous;  /* a Complete or PUT may have been done without the engine knowing */
     bool may_differ; /* bytes were changed where nobody looks */
     bool lied;
+    bool word; /* S3 said that it made the object, of the parts of this upload ... */
+    char word_id[24];
+    bool bare;      /* ... and nothing that shows it ... */
+    bool false_200; /* ... and it is a lie */
+    bool unlooked;  /* HEAD did not get through, or showed nothing that tells */
     uint32_t refusals, late_refusals, clock_fixes, clock_fix;
     uint32_t refused_grant; /* the newest that S3 refused since it said yes */
     bool refused, redirected, disturbed;

@@ -80,6 +80,9 @@ const VERIFIED = {
     size: () => 'Not verified: no checksum was sent, only the size was compared.',
 };
 
+const VOUCHED = ['object', 'parts'];
+const UNSEEN = ' That it made the object of them the server only said: nobody could look.';
+
 /** What a server may not know. @type {Record<string, string>} */
 const LACKS = {
     LACKS_CHECKSUM: 'checksum headers',
@@ -338,7 +341,7 @@ class Row {
 
     words() {
         const { state, paused, error, receipt } = this.upload;
-        if (receipt) return receipt.verified === 'object' || receipt.verified === 'parts' ? 'Done, verified by S3' : 'Done';
+        if (receipt) return VOUCHED.includes(receipt.verified) && !receipt.unseen ? 'Done, verified by S3' : 'Done';
         if (error?.code === 'ABORTED') return 'Cancelled';
         if (error) return `${error.code}: ${error.message}`;
         if (paused) return this.upload.reason ? resting(this.parthaul, this.upload.reason) : 'Paused';
@@ -438,7 +441,7 @@ function fill(details, receipt) {
         /** @type {HTMLElement} */ (dl.lastElementChild).textContent = value;
     }
     /** @type {HTMLElement} */ (details.querySelector('.verified')).textContent =
-        VERIFIED[receipt.verified](receipt);
+        VERIFIED[receipt.verified](receipt) + (receipt.unseen ? UNSEEN : '');
     const copy = /** @type {HTMLElement} */ (details.querySelector('.copy'));
     copy.addEventListener('click', async () => {
         await navigator.clipboard.writeText(JSON.stringify(receipt, null, 2));

@@ -154,6 +154,11 @@ export interface Receipt {
      * "sent": checksums were sent, the server did not say that it looked; "size": none was sent.
      */
     verified: 'object' | 'parts' | 'sent' | 'size';
+    /**
+     * the server said that it made the object, stated nothing that shows it, and nobody could look; a warning
+     * said so
+     */
+    unseen?: true;
     /** what the server does not know and the upload had to do without: codes of its warnings */
     serverLacks?: string[];
     /** requests that had to be sent again */
