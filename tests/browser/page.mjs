@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { gzipSync } from 'node:zlib';
 
 import { browserNames, startBrowser } from './browsers.mjs';
 import { makeFile, MiB, openModule } from './common.mjs';
@@ -559,18 +560,72 @@ test('a wrong option is refused at once, by its name, and holds nothing up', asy
             say(Object.keys(wrong)[0], () => parthaul.upload(new Blob(['abc']), wrong));
         }
         say('a File', () => parthaul.upload('abc'));
+        say('signal', () => parthaul.upload(new Blob(['abc']), { signal: {} }));
         say('be cloned', () => parthaul.upload(new Blob(['abc']), { handle: { getFile() {} } }));
         await parthaul.close(); // which waits for all that run
         return said;
     }, demo.api);
-    assert.equal(Object.keys(said).length, 13);
+    assert.equal(Object.keys(said).length, 14);
     for (const [what, message] of Object.entries(said)) assert.match(message, new RegExp(`^(TypeError|DataCloneError): [^]*(${what})`), message);
     assert.deepEqual(page.complaints, []);
     await page.close();
 });
 
-test('both transports give up what stalls, and follow nobody elsewhere', async () => {
+test('what a Content-Security-Policy forbids is said at once, and a line that broke is no reason to give up', async () => {
+    const may = "script-src 'self' 'wasm-unsafe-eval'";
+    let broken = 2;
+    const server = createServer((request, response) => {
+        const [, folder, name, query] = request.url.match(/^\/(\w+)\/([\w.-]+)\??(\w*)$/) ?? [];
+        const type = name?.endsWith('.wasm') ? 'application/wasm' : name ? 'text/javascript' : 'text/html';
+        const policy = query === 'wasm' ? "script-src 'self'" : name ? may : `${may}; worker-src ${origin}/parthaul/`;
+        const headers = { 'content-type': type, 'content-security-policy': `${policy}; connect-src 'self'` };
+        const fails = folder === 'broken' && broken-- > 0;
+        response.writeHead(fails ? 503 : 200, headers);
+        response.end(name && !fails ? readFileSync(`${root}web/dist/${name}`) : '<!doctype html><title>policy</title>');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    server.unref(); // also where this fails
+    const origin = `http://127.0.0.1:${server.address().port}`;
+    const page = await browser.open(origin);
+    const said = await page.evaluate(async (origin) => {
+        const { Parthaul } = await import('/parthaul/parthaul.js');
+        const elsewhere = 'http://127.0.0.1:9';
+        const credentials = { accessKeyId: 'AKIAEXAMPLEEXAMPLE00', secretAccessKey: 'secret' };
+        const lent = { credentials, bucket: 'bucket', region: 'us-east-1', endpoint: elsewhere };
+        const say = async (options) => {
+            const parthaul = new Parthaul({ getCredentials: options.api ? undefined : () => lent, keep: false, ...options });
+            const late = new Promise((resolve) => setTimeout(resolve, 8000, { code: 'nothing' }));
+            const { code, message } = await Promise.race([parthaul.upload(new Blob(['abc']), { key: 'a b' }).done.catch((e) => e), late]);
+            parthaul.close();
+            return `${code}: ${message}`;
+        };
+        const url = `${origin}/broken/parthaul.wasm`;
+        const all = {
+            wasm: say({ workerUrl: '/parthaul/worker.js?wasm' }),
+            worker: say({ workerUrl: '/other/worker.js' }),
+            api: say({ api: elsewhere, getToken: () => 'token' }),
+            fetch: say({}),
+            xhr: say({ transport: 'xhr' }),
+            tries: say({ wasmUrl: url, scalarUrl: url, getCredentials() { throw { code: 'FORBIDDEN', message: 'here' }; } }),
+        };
+        const ends = Object.entries(all).map(async ([name, end]) => [name, await end]);
+        return Object.fromEntries(await Promise.all(ends));
+    }, origin);
+    assert.match(said.wasm, /^BLOCKED_BY_CSP: .* add 'wasm-unsafe-eval' to script-src$/);
+    assert.match(said.worker, /^BLOCKED_BY_CSP: .* add http:.*\/other\/worker.js to worker-src$/);
+    for (const name of ['api', 'fetch', 'xhr']) {
+        assert.match(said[name], /^BLOCKED_BY_CSP: .* add http:\/\/127.0.0.1:9 to connect-src$/, name);
+    }
+    assert.equal(said.tries, 'FORBIDDEN: here');
+    assert.equal(broken, -1, 'the third try loaded it');
+    await page.close();
+    server.closeAllConnections();
+    server.close();
+});
+
+test('both transports give up what stalls or has no end, and follow nobody elsewhere', async () => {
     const asked = [];
+    const packed = gzipSync(Buffer.alloc(16 * MiB, ' ')); // 16 KiB
     const server = createServer((request, response) => {
         asked.push(request.url);
         if (request.url === '/') response.end('<!doctype html><title>transport</title>');
@@ -580,9 +635,11 @@ test('both transports give up what stalls, and follow nobody elsewhere', async (
         }
         if (request.url === '/moved') response.writeHead(307, { location: '/elsewhere' }).end();
         if (request.url === '/elsewhere') response.end();
+        if (request.url === '/packed') response.writeHead(200, { 'content-encoding': 'gzip' }).end(packed);
         // Anything else gets no answer, and nobody reads its body.
     });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    server.unref(); // also where this fails
     const origin = `http://127.0.0.1:${server.address().port}`;
     const page = await browser.open(origin);
     const result = await page.evaluate(async (origin) => {
@@ -602,6 +659,8 @@ test('both transports give up what stalls, and follow nobody elsewhere', async (
             fetchSilent: await send(viaFetch, '/silent', quick),
             xhrSilent: await send(viaXhr, '/silent', quick),
             xhrStalled: await send(viaXhr, '/stalled', { stallMs: 300, answerMs: 60_000 }, big),
+            fetchPacked: await send(viaFetch, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }),
+            xhrPacked: await send(viaXhr, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }),
             fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
             xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
         };
@@ -611,6 +670,7 @@ test('both transports give up what stalls, and follow nobody elsewhere', async (
         assert.equal(result[name].why, 'TIMEOUT', name);
         assert.ok(result[name].ms > 250 && result[name].ms < 5000, `${name}: ${result[name].ms} ms`);
     }
+    for (const { answer, why } of [result.fetchPacked, result.xhrPacked]) assert.ok(!answer && !why, why ?? 'it was read');
     assert.ok(result.xhrStalled.sent < 32 << 20, 'it stalled on the way');
     assert.equal(result.fetchMoved.answer.status, 307);
     assert.ok(!asked.slice(0, -2).includes('/elsewhere'), 'fetch() followed');

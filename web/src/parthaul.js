@@ -32,12 +32,16 @@ const SPEED_WINDOW_MS = 8000;
 /** A worker that is at work and says nothing at so many questions, so far apart, is gone. */
 const PING_MS = 10_000;
 const PINGS = 6;
+const SETTLE_MS = 100;
+/** Nobody's type of a file is longer; a page can make one of megabytes, which no header carries. */
+const LONGEST_TYPE = 255;
 
 /**
  * Why an upload ended without an object.
  *
  * `code` is stable: one of `errors.def`; WORKER_FAILED when the worker or the engine could not be
- * loaded or crashed; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is),
+ * loaded or crashed; BLOCKED_BY_CSP when a Content-Security-Policy forbids what the message says to
+ * add; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is),
  * FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED (S3 may still have parts);
  * CLOSED after close(). The message is for a
  * person and holds nothing secret.
@@ -328,6 +332,12 @@ export class Parthaul extends EventTarget {
     #network = () => this.#post({ kind: 'network', online: navigator.onLine });
     /** @param {BeforeUnloadEvent} event */
     #leave = (event) => event.preventDefault();
+    /** What a policy forbade last, by its directive. @type {Record<string, string>} */
+    #blocked = {};
+    /** @param {SecurityPolicyViolationEvent} event */
+    #violated = ({ disposition, effectiveDirective, blockedURI }) => {
+        if (disposition === 'enforce') this.#blocked[effectiveDirective] = blockedURI;
+    };
     /** Whether anything is sent: what the browser says of its network, unless it was found to be wrong. */
     online = true;
     /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
@@ -350,6 +360,7 @@ export class Parthaul extends EventTarget {
         this.#start();
         addEventListener('online', this.#network);
         addEventListener('offline', this.#network);
+        document.addEventListener('securitypolicyviolation', this.#violated);
     }
 
     /**
@@ -423,10 +434,14 @@ export class Parthaul extends EventTarget {
      */
     #open(file, options, how) {
         if (typeof file?.size !== 'number' || typeof file.slice !== 'function') throw wrong('the file', 'a File or a Blob');
+        const { signal } = options;
+        if (signal && !(signal instanceof AbortSignal)) throw wrong('signal', 'an AbortSignal');
         const id = ++this.#lastId;
         const all = { ...this.#options, ...options };
         const given = engineOptions(all);
-        given.object = { ...(file.type && { contentType: file.type }), .../** @type {object} */ (given.object) };
+        const isType = file.type.length <= LONGEST_TYPE;
+        const type = isType ? file.type.trim() : '';
+        given.object = { ...(type && { contentType: type }), .../** @type {object} */ (given.object) };
         const name = wellFormed(all.name ?? ('name' in file ? file.name : 'blob'));
         given.name = name;
         if (all.api) given.presignLimit ??= PRESIGN_LIMIT;
@@ -438,7 +453,8 @@ export class Parthaul extends EventTarget {
         this.#post({ kind: 'open', id, file, options: given, keep: all.keep === false ? undefined : keep, ...how });
         this.#uploads.set(id, upload);
         if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
-        const { signal } = options;
+        const message = "the file's type is too long to be sent, and left out";
+        if (!isType) setTimeout(() => upload.dispatchEvent(new CustomEvent('warning', { detail: { message } })));
         if (signal) {
             const abort = () => upload.abort();
             if (signal.aborted) abort();
@@ -464,6 +480,7 @@ export class Parthaul extends EventTarget {
         await Promise.allSettled(uploads.map((upload) => upload.done));
         removeEventListener('online', this.#network);
         removeEventListener('offline', this.#network);
+        document.removeEventListener('securitypolicyviolation', this.#violated);
         this.#end({ code: 'CLOSED', message: 'the uploader was closed', resumable: true });
     }
 
@@ -484,19 +501,26 @@ export class Parthaul extends EventTarget {
     #start() {
         if (this.#worker) return;
         const { api, connections = 6, transport = 'fetch', workerUrl, keep } = this.#options;
-        // Written out like this, bundlers find both files.
-        const worker = workerUrl
-            ? new Worker(/** @type {string} */ (workerUrl), { type: 'module' })
-            : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
         const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
         const scalar = this.#options.scalarUrl ?? new URL('./parthaul-scalar.wasm', import.meta.url);
         const [wasmUrl, scalarUrl] = [wasm, scalar].map((url) => new URL(url, document.baseURI).href);
+        this.#api = api ? new URL(api, document.baseURI).href.replace(/\/+$/, '') : '';
+        let worker;
+        try {
+            // Written out like this, bundlers find both files.
+            worker = workerUrl
+                ? new Worker(/** @type {string} */ (workerUrl), { type: 'module' })
+                : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+        } catch (error) {
+            if (/** @type {Error} */ (error).name !== 'SecurityError') throw error;
+            setTimeout(() => this.#unloaded(String(error)), SETTLE_MS); // the policy's word comes later, in WebKit
+            return;
+        }
         worker.onmessage = ({ data }) => this.#listen(data);
-        worker.onerror = ({ message }) => this.#crash(message || 'the worker cannot be loaded');
+        worker.onerror = ({ message }) => this.#unloaded(message || 'the worker cannot be loaded');
         this.#worker = worker;
         this.#silence = 0;
         this.#pings = setInterval(() => this.#ping(), PING_MS);
-        this.#api = api ? new URL(api, document.baseURI).href.replace(/\/+$/, '') : '';
         this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false } });
         this.#network();
     }
@@ -523,7 +547,7 @@ export class Parthaul extends EventTarget {
                 this.tables = message.tables;
                 break;
             case 'crashed':
-                this.#crash(message.message);
+                this.#crash(message.message, message.code);
                 break;
             case 'ask':
                 this.#answer(message);
@@ -556,11 +580,17 @@ export class Parthaul extends EventTarget {
         }
     }
 
+    /** @param {string} url */
+    async #isBlocked(url) {
+        await fetch(url, { method: 'HEAD', mode: 'no-cors', credentials: 'omit', referrerPolicy: 'no-referrer' }).catch(() => {});
+        return this.#blocked['connect-src']?.startsWith(new URL(url).origin) ? url : '';
+    }
+
     /** @param {Extract<FromWorker, {kind: "ask"}>} question */
     async #answer({ ask, what, about }) {
         const { getToken, getCredentials } = this.#options;
         try {
-            const value = await (what === 'token' ? getToken?.(about) : getCredentials?.(about));
+            const value = await (what === 'token' ? getToken?.(about) : what === 'policy' ? this.#isBlocked(about.url) : getCredentials?.(about));
             const text = typeof value === 'string' ? value : value ? JSON.stringify(value) : '';
             this.#post({ kind: 'answer', ask, value: text ?? '' });
         } catch (error) {
@@ -571,7 +601,14 @@ export class Parthaul extends EventTarget {
     }
 
     /** @param {string} message */
-    #crash(message) {
-        this.#end({ code: 'WORKER_FAILED', message, retryable: true });
+    #unloaded(message) {
+        const url = this.#blocked['worker-src'];
+        if (url) this.#crash(`the page's Content-Security-Policy forbids it: add ${url} to worker-src`, 'BLOCKED_BY_CSP');
+        else this.#crash(message);
+    }
+
+    /** @param {string} message @param {string} [code] */
+    #crash(message, code = 'WORKER_FAILED') {
+        this.#end({ code, message, retryable: true });
     }
 }

@@ -160,8 +160,8 @@ export class Store {
      * @returns {Promise<boolean>} false: another tab owns it
      */
     async own(id) {
-        if (!navigator.locks) return true;
         if (this.#held.has(id)) return false;
+        if (!navigator.locks) return !!this.#held.set(id, () => {});
         const wait = new AbortController();
         return new Promise((resolve) => {
             const giveUp = () => {

@@ -24,12 +24,7 @@
  */
 const REDIRECT = { status: 307, headers: [], body: '' };
 
-/**
- * WebKit adds "cache-control: no-cache" to an XMLHttpRequest with If-None-Match, as the standard says
- * and nobody else does, and S3 would keep it. There is no other way to know.
- */
-const ADDS_CACHE_CONTROL =
-    /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
+export const WEBKIT = /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
 
 /** S3's longest answers list a thousand parts. Whoever sends more than this is not S3. */
 const LONGEST = 8 << 20;
@@ -44,8 +39,8 @@ const has = (request, header) => request.headers.some(([name]) => name === heade
  * @param {Response} response
  */
 export async function textOf(response) {
-    const length = Number(response.headers.get('content-length') ?? Infinity);
-    if (length <= LONGEST || !response.body) return response.text();
+    // What is packed may be longer than its length says, by far.
+    if (!response.body || response.headers.get('content-length') === '0') return '';
     const reader = response.body.getReader();
     const decoder = new TextDecoder();
     let text = '';
@@ -92,7 +87,9 @@ export async function viaFetch(request, body, controller) {
 /** @type {Transport} */
 export function viaXhr(request, body, controller, onSent) {
     const conditional = request.method === 'PUT' && has(request, 'if-none-match');
-    if (ADDS_CACHE_CONTROL && conditional && !has(request, 'cache-control')) {
+    // WebKit adds "cache-control: no-cache" to an XMLHttpRequest with If-None-Match, as the standard says
+    // and nobody else does, and S3 would keep it. There is no other way to know.
+    if (WEBKIT && conditional && !has(request, 'cache-control')) {
         return viaFetch(request, body, controller, onSent);
     }
     const xhr = new XMLHttpRequest();
@@ -115,7 +112,8 @@ export function viaXhr(request, body, controller, onSent) {
             onSent(loaded);
         };
         xhr.onprogress = ({ loaded }) => {
-            if (loaded <= LONGEST) return;
+            // What was packed Firefox counts as it came.
+            if (Math.max(loaded, xhr.responseText.length) <= LONGEST) return;
             reject(new TypeError('the answer is too long')); // first: WebKit calls onload all the same
             xhr.abort();
         };

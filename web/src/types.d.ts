@@ -351,7 +351,7 @@ export interface Update {
 export type FromWorker =
     | { kind: 'ready'; tables: Tables }
     | { kind: 'pong' }
-    | { kind: 'crashed'; message: string }
+    | { kind: 'crashed'; message: string; code?: string }
     | { kind: 'updates'; updates: Update[] }
     | { kind: 'kept'; id: number; kept?: string }
     | { kind: 'changed' }
@@ -359,4 +359,4 @@ export type FromWorker =
     | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[]; message?: string }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }
-    | { kind: 'ask'; ask: number; id: number; what: 'token' | 'credentials'; about: Ask };
+    | { kind: 'ask'; ask: number; id: number; what: 'token' | 'credentials' | 'policy'; about: any };

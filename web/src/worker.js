@@ -10,7 +10,7 @@
 
 import { EngineError, hasSimd, loadEngine } from './engine.js';
 import { Store } from './store.js';
-import { textOf, viaFetch, viaXhr } from './transport.js';
+import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
 
 /** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Kept, Notice, OpenMessage,
  *  ToWorker, Update} from './types.d.ts' */
@@ -26,6 +26,7 @@ import { textOf, viaFetch, viaXhr } from './transport.js';
  * @property {number} storedMs when it was last written
  * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
  * @property {string} [road] that the API chose for this file
+ * @property {string} [origin] of whom it asked last
  * @property {number} untilMs of the engine's WAIT
  * @property {boolean} paused
  * @property {boolean} read whether a byte of the file was ever read
@@ -69,6 +70,10 @@ const LOOK_MS = 60_000;
 /** How often to load the engine before it fails, and the pause between. */
 const LOADS = 3;
 const LOAD_PAUSE_MS = 500;
+/** The smallest module: one that a policy forbids, it forbids at once. */
+const NO_CODE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
+const BLOCKED = 'BLOCKED_BY_CSP';
+const POLICY = "the worker's Content-Security-Policy forbids it: add";
 /** What a server did not know it may have learned since. */
 const LEARNED_MS = 7 * 86_400_000;
 
@@ -424,6 +429,7 @@ async function send(job, { id, request }) {
     job.active.set(id, controller);
     requests++;
     place = request.url.split('?')[0];
+    const origin = (job.origin = new URL(place).origin);
     // No type, and text as bytes: the browser must not add a content-type that nobody signed.
     const body = request.file
         ? takeWhole(job) ?? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
@@ -437,9 +443,11 @@ async function send(job, { id, request }) {
         const answer = await transport(request, body, controller, (bytes) =>
             report(job, { kind: 'sent', id, bytes }),
         );
+        heard.add(origin);
         event = { kind: 'response', id, ...answer };
     } catch {
         event = { kind: 'failed', id, code: controller.signal.aborted ? 'TIMEOUT' : 'NETWORK' };
+        if (event.code === 'NETWORK') suspect(job, place);
         // A browser says no more than that it failed. A file that changed on disk looks the same.
         if (body instanceof Blob && event.code === 'NETWORK') {
             const code = await unreadable(job, body);
@@ -676,8 +684,8 @@ async function grant(job, { id, ask }) {
 }
 
 /**
- * Call the page's getToken() or getCredentials().
- * @param {Job} job @param {"token" | "credentials"} what @param {Ask} about
+ * Call the page's getToken() or getCredentials(), or let it try what its policy says of a URL.
+ * @param {Job} job @param {"token" | "credentials" | "policy"} what @param {Ask | {url: string}} about
  * @returns {Promise<string>}
  */
 async function askPage(job, what, about) {
@@ -733,6 +741,7 @@ async function askApi(job, ask, token) {
     // Only those for one key may read it.
     const only = ask.why === 'look' && ask.key ? `?key=${encodeURIComponent(ask.key)}` : '';
     const url = `${config.api}${again ? `/v1/credentials${only}` : '/v1/uploads'}`;
+    job.origin = new URL(url).origin;
     const response = await fetch(url, {
         method: again ? 'GET' : 'POST',
         headers,
@@ -743,8 +752,10 @@ async function askApi(job, ask, token) {
         referrerPolicy: 'no-referrer',
         signal: AbortSignal.timeout(API_LIMIT_MS),
     }).catch((error) => {
+        suspect(job, url);
         throw new Denied('', `the credentials API cannot be reached: ${error.message}`);
     });
+    heard.add(job.origin);
     const text = await textOf(response).catch(() => {
         throw new Denied('', "the credentials API's answer broke off, or was too long");
     });
@@ -846,6 +857,37 @@ setInterval(() => {
 let online = true;
 /** Where S3 was asked for something last. */
 let place = '';
+/** Who has answered. @type {Set<string>} */
+const heard = new Set();
+/** @type {Set<string>} */
+const suspected = new Set();
+
+/**
+ * A policy's refusal looks like a network that is away, but does not pass. Who has answered is not meant:
+ * that may be a redirect, which XMLHttpRequest follows, by whoever is between for now.
+ * @param {string} origin
+ */
+function forbid(origin) {
+    const message = `${POLICY} ${origin} to connect-src`;
+    if (early) post({ kind: 'crashed', code: BLOCKED, message });
+    for (const job of heard.has(origin) ? [] : [...running.values()]) {
+        if (job.origin !== origin) continue;
+        end(job, { kind: 'failed', id: job.id, failure: { code: BLOCKED, message, resumable: !!job.kept } });
+    }
+}
+
+self.addEventListener('securitypolicyviolation', ({ disposition, effectiveDirective, blockedURI }) => {
+    if (disposition === 'enforce' && effectiveDirective === 'connect-src') forbid(new URL(blockedURI).origin);
+});
+
+/** WebKit does not tell a worker, but the page. @param {Job} job @param {string} url */
+async function suspect(job, url) {
+    const { origin } = new URL(url);
+    if (!WEBKIT || heard.has(origin) || suspected.has(origin)) return;
+    suspected.add(origin);
+    if (await askPage(job, 'policy', { url }).catch(() => '')) forbid(origin);
+}
+
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let looking;
 
@@ -857,11 +899,29 @@ function setOnline(is) {
     wake();
 }
 
-/** The browser says so. @param {boolean} is */
+/** What the browser said last. */
+let said = true;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let hearing;
+
+/**
+ * The browser says so. A network that flaps is heard once a second: each time it is back, all that waits
+ * is sent at once.
+ * @param {boolean} is
+ */
 function hear(is) {
+    said = is;
+    if (!hearing && (is || online)) settle();
+}
+
+function settle() {
+    hearing = setTimeout(() => {
+        hearing = undefined;
+        if (said !== online) settle();
+    }, SETTLE_MS);
     clearTimeout(looking);
-    setOnline(is);
-    if (!is) look(OFFLINE_MS);
+    setOnline(said);
+    if (!said) look(OFFLINE_MS);
 }
 
 /** Believe it for so long, then see whether anybody answers, whatever. @param {number} ms */
@@ -886,6 +946,9 @@ let early = [];
 
 /** A line that broke is no reason to give up. */
 async function load() {
+    await WebAssembly.instantiate(NO_CODE).catch(() => {
+        throw Object.assign(new Error(`${POLICY} 'wasm-unsafe-eval' to script-src`), { code: BLOCKED });
+    });
     const url = hasSimd() ? config.wasmUrl : config.scalarUrl;
     for (let tries = 1; tries < LOADS; tries++) {
         try {
@@ -903,7 +966,7 @@ async function start(given) {
     try {
         [engine] = await Promise.all([load(), recall()]);
     } catch (error) {
-        post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}` });
+        post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}`, code: /** @type {any} */ (error).code });
         return;
     }
     post({ kind: 'ready', tables: engine.tables });
