@@ -1030,17 +1030,17 @@ static void look_again(ph_upload *u)
 static void miss_object(ph_upload *u, uint64_t now_ms, ph_operation op, const ph_reply *reply)
 {
     if (++u->absent >= ph_least(ABSENT_LOOKS, u->options.tries)) {
-        ph_upload_fail(u, PH_ERR_NOT_FOUND, op, 0, u->control.tries, reply);
+        ph_upload_fail(u, PH_ERR_NOT_FOUND, op, 0, u->absent, reply);
         explain(u, op == PH_OP_HEAD ? "S3 said that it made the object, and has none of this key"
                                     : "S3 said that it made the object, and has its parts yet");
         return;
     }
-    u->control.id = 0;
-    u->control.at_ms = ph_retry_at(now_ms, u->absent, reply->retry_after_ms, &u->random);
+    uint64_t at_ms = ph_retry_at(now_ms, u->absent, reply->retry_after_ms, &u->random);
+    u->control = (ph_attempt){.at_ms = at_ms}; /* it was an answer: what failed before it is over */
     u->retries++;
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
                                    .err = PH_ERR_NOT_FOUND,
-                                   .until_ms = u->control.at_ms,
+                                   .until_ms = at_ms,
                                    .message = ph_err_text(PH_ERR_NOT_FOUND)});
 }
 

@@ -182,6 +182,14 @@ row('each answer takes its time', [{ operation: 'UploadPart', times: 0, delayMs:
 row('the line is slow', [{ operation: 'UploadPart', times: 0, bytesPerSecond: 4e6 }], ONCE,
     ({ told }) => assert.deepEqual(told, []));
 
+test("Complete's 200 is a lie, and says nothing of the object", async () => {
+    await faults.rules({ operation: 'Complete', answer: { status: 200, headers: {}, body: '<CompleteMultipartUploadResult/>' } });
+    const { error, key, count } = await run({ tries: 2 }, everything());
+    assert.equal(error?.code, 'NOT_FOUND', JSON.stringify(error));
+    assert.equal(count('Head'), 2);
+    assert.equal(await uploadsLeft(key), 0);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('the answer to Complete is cut off, and the object may be looked at', async () => {
     await faults.rules({ operation: 'Complete', cutAt: 60 });
     const result = await run({}, everything());

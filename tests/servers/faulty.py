@@ -992,7 +992,7 @@ def _(r):
 @fault("bare-word")
 def _(r):
     """bare-word@WHAT: Complete's 200 states nothing of the object, and may be a lie."""
-    what = r.key.partition("@")[2]
+    what = r.key.partition("@")[2].partition(",")[0]
     no = {"refused": 403, "kept-parts": 403, "late": 404, "busy": 503}.get(what)
     if r.op == "Head" and no and (no == 403 or r.nth == 1):
         return r.answer(no)

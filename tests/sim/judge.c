@@ -555,6 +555,7 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
     case PH_ERR_NOT_FOUND:
         if (l->op != S3_HEAD || w->gone != 1 || w->word)
             fatal(w, l, err);
+        w->fails[l->op] = 0;
         return;
     case PH_ERR_ACCESS_DENIED:
     case PH_ERR_REFUSED: fatal(w, l, err); return;
