@@ -380,6 +380,18 @@ test('who never answers in the page is not waited for', async () => {
     assert.equal(waited.code, 'NO_CREDENTIALS');
     assert.match(waited.message, /getCredentials\(\) has not answered/);
     await page.evaluate(() => window.parthaul.close());
+    // One that is ended from outside, as by a browser that lacks memory, tells nobody either.
+    await page.evaluate(() => {
+        const { setInterval } = window;
+        window.setInterval = (act, ms) => setInterval(act, ms / 100);
+        window.parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl, keep: false });
+        window.setInterval = setInterval;
+        window.ended = window.fail(window.parthaul);
+    });
+    await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
+    await page.page.workers()[0].evaluate(() => self.close());
+    const { code, message } = await page.evaluate(() => window.ended);
+    assert.equal(`${code}: ${message}`, 'WORKER_FAILED: the worker does not answer');
 });
 
 test('credentials that live for 15 s, in an upload of a minute', async () => {

@@ -156,6 +156,20 @@ test('cancelling leaves nothing behind', async () => {
     await page.close();
 });
 
+test('a page that was left and comes back goes on', async () => {
+    const page = await openPage();
+    await signIn(page, 'mia');
+    const path = makeFile('paused.bin', 150 * MiB);
+    await choose(page, path);
+    await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
+    await page.goto('about:blank');
+    await page.session.navigate().back();
+    const [done] = await allIn(page, ['done']);
+    await assertStored(done, path);
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+}, { only: 'webkit', why: 'which keeps pages and their locks for a while' });
+
 test("a user's credentials open no other user's prefix", async () => {
     const answer = await fetch(`${demo.api}/v1/credentials`, {
         headers: { authorization: `Bearer ${mint(demo, { sub: user('alice') })}` },
@@ -309,9 +323,18 @@ test('many files neither freeze the page nor get lost', async () => {
     await page.close();
 });
 
-test('a file that is dropped anywhere on the page is taken', async () => {
+test('a file that is dropped anywhere on the page is taken, also where its settings did not come at first', async () => {
     const page = await openPage();
+    await page.evaluate(() => {
+        const { fetch } = window;
+        window.fetch = (url, options) => {
+            if (url !== '/demo/config.json') return fetch(url, options);
+            window.fetch = fetch;
+            return Promise.resolve(new Response('<html>', { status: 502 }));
+        };
+    });
     await signIn(page);
+    await until(() => page.find('#message', (p) => p.textContent.startsWith("The demo's settings cannot be read: ")), 'the word');
     await page.evaluate(() => {
         const dataTransfer = new DataTransfer();
         dataTransfer.items.add(new File(['dropped'], 'dropped\0\ud800.txt', { type: 'text/plain' }));
@@ -409,9 +432,16 @@ test('the module works without the page, by fetch, with other parts and own cred
         const other = { ...options, key: `${granted.prefix}other`, signal: AbortSignal.abort() };
         const aborted = await parthaul.upload(file, other).done.catch(plain);
         const wrong = await parthaul.upload(file, { ...options, key: 'a/../b' }).done.catch(plain);
+        const warnings = [];
+        const typed = ['x/'.padEnd(300, 'y'), '"', ' text/plain'].map((type, i) => {
+            const upload = parthaul.upload(new Blob(['abc'], { type }), { ...options, key: `${granted.prefix}typed ${i}` });
+            upload.addEventListener('warning', ({ detail }) => warnings.push(detail.message));
+            return upload.done.then(({ size }) => size, plain);
+        });
+        const sizes = await Promise.all(typed);
         await parthaul.close();
         return {
-            receipt, refused, aborted, wrong, events: [...events], progress: upload.progress,
+            receipt, refused, aborted, wrong, warnings, sizes, events: [...events], progress: upload.progress,
             parts: [...upload.parts].map((state) => parthaul.tables.partStates[state]),
         };
     }, await answer.json());
@@ -431,6 +461,8 @@ test('the module works without the page, by fetch, with other parts and own cred
     assert.equal(result.refused.s3Code, 'PreconditionFailed');
     assert.equal(result.aborted.code, 'ABORTED');
     assert.equal(result.wrong.code, 'KEY_DOT_SEGMENT');
+    assert.deepEqual(result.sizes, [3, 3, 3], 'a type that cannot be sent is left out');
+    assert.deepEqual(result.warnings, Array(3).fill("the file's type is none that can be sent, and left out"));
     assert.deepEqual(await uploadsLeft(), []);
     await page.close();
 });

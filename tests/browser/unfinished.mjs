@@ -222,8 +222,9 @@ test('after a reload the page lists what was begun, and the same file goes on', 
     // The same file chosen anew goes on by itself; and Discard leaves nothing.
     await click(page, '.remove');
     await begin();
-    await (await page.$('#files')).uploadFile(path);
+    for (let times = 0; times < 3; times++) await (await page.$('#files')).uploadFile(path); // impatience
     await until(async () => (await rows(page)).length === 1, 'the row');
+    await until(() => page.$eval('#message', (p) => p.innerText === 'reloaded.bin is on its way already.'), 'the word');
     await assertArrives(page, path);
     await click(page, '.remove');
     await begin();
@@ -236,7 +237,7 @@ test('after a reload the page lists what was begun, and the same file goes on', 
     await page.close();
 });
 
-test('a handle of the file makes going on one call', async () => {
+test('a handle of the file makes going on one call, when it leads to the same file again', async () => {
     const page = await openPage();
     const first = await libraryOn(page, 'ken');
     await page.evaluate(async (parthaul) => {
@@ -252,10 +253,47 @@ test('a handle of the file makes going on one call', async () => {
     await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
     await page.reload();
     const second = await libraryOn(page, 'ken');
-    const receipt = await page.evaluate(async (parthaul) => {
+    const { refused, receipt } = await page.evaluate(async (parthaul) => {
         const [kept] = await parthaul.unfinished();
-        return (await parthaul.resume(kept.id)).done;
+        const refused = {};
+        const attempt = async (what) => {
+            refused[what] = await parthaul.resume(kept.id).then((upload) => upload.done).catch(({ code }) => code);
+        };
+        const { prototype } = FileSystemFileHandle;
+        const { queryPermission, requestPermission } = prototype;
+        for (const [now, then] of [['denied', 'denied'], ['prompt', 'denied'], ['prompt', undefined]]) {
+            prototype.queryPermission = async () => now;
+            prototype.requestPermission = async () => then ?? Promise.reject(new DOMException('no click', 'SecurityError'));
+            await attempt(`${now}, ${then}`);
+        }
+        Object.assign(prototype, { queryPermission, requestPermission });
+        const folder = await navigator.storage.getDirectory();
+        await (await folder.getFileHandle('film.bin')).move('moved.bin');
+        await attempt('moved');
+        const moved = await folder.getFileHandle('moved.bin');
+        await moved.move('film.bin');
+        const handle = await folder.getFileHandle('film.bin');
+        const original = new Blob([await (await handle.getFile()).arrayBuffer()]);
+        const write = async (...pieces) => {
+            const writer = await handle.createWritable();
+            for (const piece of pieces) await writer.write(piece);
+            await writer.close();
+        };
+        await write(original, 'longer');
+        await attempt('longer');
+        await write(new Uint8Array(original.size).fill(99));
+        await attempt('another');
+        await write(original);
+        return { refused, receipt: await (await parthaul.resume(kept.id)).done };
     }, second);
+    assert.deepEqual(refused, {
+        'denied, denied': 'FILE_NEEDED',
+        'prompt, denied': 'FILE_NEEDED',
+        'prompt, undefined': 'FILE_NEEDED',
+        moved: 'FILE_NEEDED',
+        longer: 'FILE_CHANGED',
+        another: 'FILE_CHANGED',
+    });
     assert.equal(receipt.verified, 'object');
     assert.equal(receipt.size, 60 * MiB);
     assert.deepEqual(await uploadsLeft(), []);
@@ -322,6 +360,10 @@ test('what could not be discarded stays in the list, to be discarded again', asy
 test('a browser that keeps nothing uploads all the same, and says so once', async () => {
     for (const [name, broken] of Object.entries({
         'no database': () => (indexedDB.open = () => { throw new DOMException('not here', 'SecurityError'); }),
+        'a newer database': () => {
+            const open = indexedDB.open.bind(indexedDB);
+            indexedDB.open = () => (open('newer', 3), open('newer', 2));
+        },
         'a full disk': () =>
             (IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }),
         'no answer to anything': () => {

@@ -390,6 +390,11 @@ class Row {
     }
 }
 
+// A page that was left and comes back.
+addEventListener('pageshow', () => {
+    for (const row of rows) if (row.upload.error?.code === 'CLOSED') row.retry();
+});
+
 /** What the buttons of a row do, by their class. @type {Record<string, (row: Row) => void>} */
 const ACTIONS = {
     pause: (row) => row.upload.pause(),
@@ -713,20 +718,37 @@ function announce(name, how) {
  * @typedef {{file: File, handle?: FileSystemFileHandle}} Coming
  */
 
-/** A file that was begun goes on; any other begins. @param {Coming[]} files */
-async function add(files) {
+/** Whether it is the same one, as far as can be told. @param {any} file a File, or what is kept of one */
+const identity = ({ name, size, lastModified }) => [name, size, lastModified].join('/');
+
+/** @type {Promise<void>} */
+let adding = Promise.resolve();
+
+/** One after the other: each has to know what the one before has begun. @param {Coming[]} files */
+function add(files) {
+    adding = adding.then(() => addNow(files)).catch((error) => message(error.message));
+}
+
+/**
+ * A file that was begun goes on; one that is on its way, or that failed and has a row, is not begun a
+ * second time; any other begins.
+ * @param {Coming[]} files
+ */
+async function addNow(files) {
     const worker = await parthaul();
     if (!worker) return;
-    if (showing) await showKept(); // it is not known yet what was begun
+    if (token) await showKept(); // it may not be known yet what was begun
+    const begun = new Map(unfinished.map((kept) => [identity(kept), kept]));
+    const here = new Map([...rows].filter((row) => row.user === user).map((row) => [identity(row.upload.file), row]));
     for (let i = 0; i < files.length; i += BATCH) {
         const fragment = document.createDocumentFragment();
         for (const { file, handle } of files.slice(i, i + BATCH)) {
-            const kept = unfinished.find(
-                ({ name, size, lastModified }) =>
-                    name === file.name && size === file.size && lastModified === file.lastModified,
-            );
+            const kept = begun.get(identity(file));
+            const row = here.get(identity(file));
             if (kept?.running) held.set(kept.id, { file, handle });
-            else if (kept) goOn(kept, file, handle);
+            else if (kept) await goOn(kept, file, handle);
+            else if (row && !row.upload.ended) message(`${file.name} is on its way already.`);
+            else if (row?.upload.error?.resumable) row.retry();
             else fragment.append(new Row(worker, worker.upload(file, { handle })).li);
         }
         list.append(fragment);

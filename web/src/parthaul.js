@@ -33,7 +33,10 @@ const SPEED_WINDOW_MS = 8000;
 const PING_MS = 10_000;
 const PINGS = 6;
 const SETTLE_MS = 100;
-/** Nobody's type of a file is longer; a page can make one of megabytes, which no header carries. */
+/** It keeps a page that was left for a while, whose worker stands still and lets no other tab have its uploads. */
+const WEBKIT = /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
+/** A page can give a file any type, of megabytes too; and systems' own registers have some that are none. */
+const MEDIA_TYPE = /^[^\s/][^/]*\/.*\S$/;
 const LONGEST_TYPE = 255;
 
 /**
@@ -43,7 +46,7 @@ const LONGEST_TYPE = 255;
  * loaded or crashed; BLOCKED_BY_CSP when a Content-Security-Policy forbids what the message says to
  * add; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is),
  * FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED (S3 may still have parts);
- * CLOSED after close(). The message is for a
+ * CLOSED after close(), or when the page was left and WebKit keeps it to come back to. The message is for a
  * person and holds nothing secret.
  */
 export class UploadError extends Error {
@@ -332,6 +335,10 @@ export class Parthaul extends EventTarget {
     #network = () => this.#post({ kind: 'network', online: navigator.onLine });
     /** @param {BeforeUnloadEvent} event */
     #leave = (event) => event.preventDefault();
+    /** @param {PageTransitionEvent} event */
+    #hide = ({ persisted }) => {
+        if (persisted && WEBKIT) this.#end({ code: 'CLOSED', message: 'the page was left' });
+    };
     /** What a policy forbade last, by its directive. @type {Record<string, string>} */
     #blocked = {};
     /** @param {SecurityPolicyViolationEvent} event */
@@ -360,6 +367,7 @@ export class Parthaul extends EventTarget {
         this.#start();
         addEventListener('online', this.#network);
         addEventListener('offline', this.#network);
+        addEventListener('pagehide', this.#hide);
         document.addEventListener('securitypolicyviolation', this.#violated);
     }
 
@@ -439,8 +447,7 @@ export class Parthaul extends EventTarget {
         const id = ++this.#lastId;
         const all = { ...this.#options, ...options };
         const given = engineOptions(all);
-        const isType = file.type.length <= LONGEST_TYPE;
-        const type = isType ? file.type.trim() : '';
+        const type = file.type.length <= LONGEST_TYPE && MEDIA_TYPE.test(file.type) ? file.type : '';
         given.object = { ...(type && { contentType: type }), .../** @type {object} */ (given.object) };
         const name = wellFormed(all.name ?? ('name' in file ? file.name : 'blob'));
         given.name = name;
@@ -453,8 +460,8 @@ export class Parthaul extends EventTarget {
         this.#post({ kind: 'open', id, file, options: given, keep: all.keep === false ? undefined : keep, ...how });
         this.#uploads.set(id, upload);
         if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
-        const message = "the file's type is too long to be sent, and left out";
-        if (!isType) setTimeout(() => upload.dispatchEvent(new CustomEvent('warning', { detail: { message } })));
+        const message = "the file's type is none that can be sent, and left out";
+        if (type !== file.type) setTimeout(() => upload.dispatchEvent(new CustomEvent('warning', { detail: { message } })));
         if (signal) {
             const abort = () => upload.abort();
             if (signal.aborted) abort();
@@ -480,6 +487,7 @@ export class Parthaul extends EventTarget {
         await Promise.allSettled(uploads.map((upload) => upload.done));
         removeEventListener('online', this.#network);
         removeEventListener('offline', this.#network);
+        removeEventListener('pagehide', this.#hide);
         document.removeEventListener('securitypolicyviolation', this.#violated);
         this.#end({ code: 'CLOSED', message: 'the uploader was closed', resumable: true });
     }
