@@ -24,8 +24,8 @@ include := -Isrc -I$B/gen -isystem $D/bearssl/inc -isystem $D/cjson
 bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy codec/dec32be \
 	codec/dec32le codec/dec64be codec/dec64le codec/enc32be codec/enc32le codec/enc64be codec/enc64le
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
-# Small where bytes of the file do not pass, fast where they do.
-optimise := -Oz -flto
+# Small where bytes of the file do not pass, fast where they do. At -Oz emcc inlines nothing unless it is told to.
+optimise := -Oz -flto -finline-functions
 $B/native/core/crc.o $B/native/core/lanes.o: CFLAGS += -O3
 $B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O2
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
@@ -177,7 +177,7 @@ theirs_fuzz = $(FUZZ_CC) -O1 -fsanitize=address -fsanitize=fuzzer-no-link
 ours_covered = $(FUZZ_CC) -O1 -g -w -fprofile-instr-generate -fcoverage-mapping# the others warn
 theirs_covered = $(FUZZ_CC) -O1
 ours_wasm = $(ours_scalar) -msimd128
-ours_scalar = $(EMCC) $(optimise) -mbulk-memory
+ours_scalar = $(EMCC) $(optimise) -mbulk-memory -mnontrapping-fptoint -msign-ext# what browsers had before SIMD
 
 # $1 folder, $2 archiver, $3 group of deps.sh, $4 what says that the compiler or its flags are others
 define library
@@ -277,9 +277,11 @@ $(module) $B/wasm/named.wasm: wasm/exports.c wasm/exports.txt
 web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.types.json | $D/node.ok
 	$(call show,TSC) web/node_modules/.bin/tsc -p web/tsconfig.types.json && touch $@
 
-# The same modules in fewer bytes, with maps back to the sources that a browser's debugger shows.
-web/dist/%.js: web/src/%.js | $D/node.ok
-	$(call show,MIN) web/node_modules/.bin/esbuild $< --minify --sourcemap --log-level=warning --outfile=$@
+# The same modules in fewer bytes, each with all that it imports, since one file is smaller and sooner there
+# than four; with maps back to the sources that a browser's debugger shows.
+web/dist/worker.js: $(wildcard web/src/*.js)
+web/dist/%.js: web/src/%.js Makefile | $D/node.ok
+	$(call show,MIN) web/node_modules/.bin/esbuild $< --bundle --format=esm --minify --sourcemap --log-level=warning --outfile=$@
 
 web/dist/%: web/src/%
 	$(call show,COPY) cp $< $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What each kilobyte is for: the module by C file, and the JavaScript, gzip -9.
+"""What each kilobyte is for: the module by C file, and the JavaScript that a page loads, gzip -9.
 
 `make size` runs it. The module is linked once more with its functions' names; the compressed size is
 shared out by each function's own bytes, so what was inlined counts for the file it was inlined into.
@@ -110,7 +110,7 @@ def main():
             print(f'| {label} | {size:,} | {total * size / whole / 1000:.1f} |')
     print(f'| everything smaller | {small:,} | {total * small / whole / 1000:.1f} |')
     print(f'| **parthaul.wasm** | {os.path.getsize(module):,} | **{total / 1000:.1f}** |')
-    for path in sorted(glob.glob(f'{ROOT}/web/dist/*.js')):
+    for path in (f'{ROOT}/web/dist/parthaul.js', f'{ROOT}/web/dist/worker.js'):
         total += zipped(path)
         print(f'| {os.path.basename(path)} | {os.path.getsize(path):,} | {zipped(path) / 1000:.1f} |')
     print(f'| **in all** | | **{total / 1000:.1f}** |')
