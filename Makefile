@@ -196,7 +196,7 @@ $B/$1/bearssl/%.o: $4 | $D/build.ok $D/$3.ok
 	$$(call show,CC) $$(or $$(theirs_$1),$$(ours_$1)) -I$D/bearssl/inc -I$D/bearssl/src -c $D/bearssl/src/$$*.c -o $$@
 
 $B/$1/cjson.o: $4 | $D/build.ok $D/$3.ok
-	$$(call show,CC) $$(or $$(theirs_$1),$$(ours_$1)) -Dstrtod=ph_json_number -c $D/cjson/cJSON.c -o $$@
+	$$(call show,CC) $$(or $$(theirs_$1),$$(ours_$1)) -Dstrtod=ph_json_number -Drealloc=ph_json_no_realloc -c $D/cjson/cJSON.c -o $$@
 endef
 $(eval $(call library,native,$(AR),build,$B/compiler))
 $(eval $(call library,asan,$(AR),build,$B/compiler))

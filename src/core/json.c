@@ -212,6 +212,13 @@ static bool has_distinct_names(const cJSON *object)
 }
 
 /* see json.h */
+void *ph_json_no_realloc(void *memory, size_t size)
+{
+    (void)memory, (void)size;
+    return NULL;
+}
+
+/* see json.h */
 double ph_json_number(const char *text, char **end)
 {
     const char *at = text;

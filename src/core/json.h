@@ -25,6 +25,9 @@ int ph_json_parse(ph_str text, ph_json **out);
  */
 double ph_json_number(const char *text, char **end);
 
+/* What cJSON has in place of realloc, with which it would only write. Always NULL. */
+void *ph_json_no_realloc(void *memory, size_t size);
+
 /* Wipe all strings of a document (they may be secret) and release it. NULL is allowed. */
 void ph_json_free(ph_json *document);
 

@@ -7,7 +7,6 @@
  */
 #include "sigv4.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "date.h"
@@ -253,11 +252,10 @@ typedef struct parameter {
     ph_str value;
 } parameter;
 
-static int compare_parameters(const void *a, const void *b)
+static int compare_parameters(const parameter *a, const parameter *b)
 {
-    const parameter *x = a, *y = b;
-    int order = ph_str_compare(x->name, y->name);
-    return order ? order : ph_str_compare(x->value, y->value);
+    int order = ph_str_compare(a->name, b->name);
+    return order ? order : ph_str_compare(a->value, b->value);
 }
 
 /* The X-Amz- parameters of a presigned query, already encoded. */
@@ -302,8 +300,13 @@ static int add_canonical_query(ph_str query, ph_buf *b)
         add_recoded(b, value, false);
         list[count++].value = ph_buf_view_from(b, at);
     }
-    if (count > 1)
-        qsort(list, count, sizeof list[0], compare_parameters);
+    for (size_t i = 1; i < count; i++) {
+        parameter p = list[i];
+        size_t at = i;
+        for (; at > 0 && compare_parameters(&list[at - 1], &p) > 0; at--)
+            list[at] = list[at - 1];
+        list[at] = p;
+    }
     size_t sorted = b->len;
     for (size_t i = 0; i < count; i++) {
         ph_buf_cstr(b, i > 0 ? "&" : "");
