@@ -118,18 +118,17 @@ struct ph_upload {
     size_t slot_end;    /* those from here on were never used */
     ph_attempt control; /* the request that the state stands for */
     uint32_t list_marker;
-    bool aborted;     /* ABORTING: S3 took Abort; now ListParts has to confirm it ... */
-    uint32_t aborts;  /* ... or Abort is sent again */
-    bool unconfirmed; /* it was in vain: S3 may have parts */
-    bool inquired;    /* ListParts was asked once which parts are missing ... */
-    bool restarted;   /* ... and once all parts were sent again, under a new upload id */
-    int doubt;        /* CHECKING, LISTING: what S3 said that led there; OBJECT_DIFFERS: that the
+    bool aborted;      /* ABORTING: S3 took Abort; now ListParts has to confirm it ... */
+    uint32_t aborts;   /* ... or Abort is sent again */
+    bool unconfirmed;  /* it was in vain: S3 may have parts */
+    bool inquired;     /* ListParts was asked once which parts are missing ... */
+    bool restarted;    /* ... and once all parts were sent again, under a new upload id */
+    int doubt;         /* CHECKING, LISTING: what S3 said that led there; OBJECT_DIFFERS: that the
                           object is made, and nothing that shows it */
-    bool spent;       /* CHECKING: there is an object, and probably it is ours */
-    ph_look look;     /* CHECKING: what HEAD's refusal led to ... */
-    uint32_t refused; /* ... and how often it was refused */
-    uint32_t
-        absent; /* CHECKING: how often there was no object, though S3 had said that it made it */
+    bool spent;        /* CHECKING: there is an object, and probably it is ours */
+    ph_look look;      /* CHECKING: what HEAD's refusal led to ... */
+    uint32_t refused;  /* ... and how often it was refused */
+    uint32_t absent;   /* CHECKING: how often the object that S3 says it made was not there */
     uint32_t unproven; /* VERIFYING: parts that are still to be compared */
     ph_str upload_id;
     bool resumed; /* it was begun in an earlier session */
