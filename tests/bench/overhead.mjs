@@ -40,7 +40,10 @@ const answers = {
     PutObject: () => ({ headers: [ETAG], body: '' }),
     CompleteMultipartUpload: () => ({
         headers: [],
-        body: '<CompleteMultipartUploadResult><ETag>"9a0364b9e99bb480dd25e1f0284c8555-2"</ETag></CompleteMultipartUploadResult>',
+        body: // states, as S3 does, the checksum of what consists of zeros
+            '<CompleteMultipartUploadResult><ETag>"9a0364b9e99bb480dd25e1f0284c8555-2"</ETag>' +
+            '<ChecksumCRC64NVME>AAAAAAAAAAA=</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType>' +
+            '</CompleteMultipartUploadResult>',
     }),
 };
 

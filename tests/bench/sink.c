@@ -132,6 +132,25 @@ static bool answer_stats(const struct conn *c)
     return answer(c, 200, "application/json", text, strlen(text));
 }
 
+/* As S3 does: with the checksum of the whole that was sent, or else nobody would believe it. */
+static bool answer_complete(const struct conn *c)
+{
+    const char *sum = header(c->head, "x-amz-checksum-crc64nvme");
+    char text[1024], stated[128] = "";
+    if (*sum)
+        snprintf(stated, sizeof stated,
+                 "<ChecksumCRC64NVME>%.*s</ChecksumCRC64NVME>"
+                 "<ChecksumType>FULL_OBJECT</ChecksumType>",
+                 (int)strcspn(sum, "\r"), sum);
+    snprintf(text, sizeof text,
+             "<CompleteMultipartUploadResult><Location>http://sink/bench/key</Location>"
+             "<Bucket>bench</Bucket><Key>key</Key>"
+             "<ETag>&quot;9a0364b9e99bb480dd25e1f0284c8555-1&quot;</ETag>%s"
+             "</CompleteMultipartUploadResult>",
+             stated);
+    return answer_xml(c, text);
+}
+
 /* Whether the query has a parameter of this name. */
 static bool asks(const char *query, const char *name)
 {
@@ -177,10 +196,7 @@ static bool respond(struct conn *c, uint64_t length)
                                  "</Key><UploadId>upload-id</UploadId>"
                                  "</InitiateMultipartUploadResult>");
         }
-        return answer_xml(c, "<CompleteMultipartUploadResult><Location>http://sink/bench/key"
-                             "</Location><Bucket>bench</Bucket><Key>key</Key><ETag>"
-                             "&quot;9a0364b9e99bb480dd25e1f0284c8555-1&quot;</ETag>"
-                             "</CompleteMultipartUploadResult>");
+        return answer_complete(c);
     default:
         return answer_xml(c, "<ListPartsResult><IsTruncated>false</IsTruncated>"
                              "</ListPartsResult>");

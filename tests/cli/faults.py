@@ -324,7 +324,9 @@ def start_held(server, key, path, *options):
     server.go.clear()
     running = subprocess.Popen([PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB",
                                 "--json", *options, path, f"s3://bucket/{key}"],
-                               env={**CLEAN, **KEYS}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               env={**CLEAN, **KEYS}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               # nohup has it ignored
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     check(f"{key}: a part is on its way", server.held.wait(20), True)
     return running
 
