@@ -359,4 +359,9 @@ export type FromWorker =
     | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[]; message?: string }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }
-    | { kind: 'ask'; ask: number; id: number; what: 'token' | 'credentials' | 'policy'; about: any };
+    | ({ kind: 'ask'; ask: number; id: number } & Question);
+
+/** What only the page knows: who its user is, and what its policy says of a URL. */
+export type Question =
+    | { what: 'token' | 'credentials'; about: Ask }
+    | { what: 'policy'; about: { url: string } };

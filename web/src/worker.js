@@ -13,7 +13,7 @@ import { Store } from './store.js';
 import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
 
 /** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Kept, Notice, OpenMessage,
- *  ToWorker, Update} from './types.d.ts' */
+ *  Question, ToWorker, Update} from './types.d.ts' */
 
 /** @typedef {object} Job one upload
  * @property {number} id
@@ -673,8 +673,8 @@ class Denied extends Error {
 async function grant(job, { id, ask }) {
     try {
         const document = config.api
-            ? await askApi(job, ask, await askPage(job, 'token', ask))
-            : await withTime(await askPage(job, 'credentials', ask), ask);
+            ? await askApi(job, ask, await askPage(job, { what: 'token', about: ask }))
+            : await withTime(await askPage(job, { what: 'credentials', about: ask }), ask);
         if (document.length > LONGEST_GRANT) throw new Denied('', 'the answer is too long for credentials');
         report(job, { kind: 'granted', id, document });
     } catch (error) {
@@ -685,19 +685,19 @@ async function grant(job, { id, ask }) {
 
 /**
  * Call the page's getToken() or getCredentials(), or let it try what its policy says of a URL.
- * @param {Job} job @param {"token" | "credentials" | "policy"} what @param {Ask | {url: string}} about
+ * @param {Job} job @param {Question} question
  * @returns {Promise<string>}
  */
-async function askPage(job, what, about) {
+async function askPage(job, question) {
     const ask = ++questions;
     const answer = await new Promise((resolve) => {
-        const message = `${what === 'token' ? 'getToken' : 'getCredentials'}() has not answered for a minute`;
+        const message = `${question.what === 'token' ? 'getToken' : 'getCredentials'}() has not answered for a minute`;
         const timer = setTimeout(() => resolve({ message }), PAGE_LIMIT_MS);
         asked.set(ask, (/** @type {any} */ answer) => {
             clearTimeout(timer);
             resolve(answer);
         });
-        post({ kind: 'ask', ask, id: job.id, what, about });
+        post({ kind: 'ask', ask, id: job.id, ...question });
     });
     asked.delete(ask);
     if (answer.value === undefined) throw new Denied(answer.code, answer.message);
@@ -885,7 +885,7 @@ async function suspect(job, url) {
     const { origin } = new URL(url);
     if (!WEBKIT || heard.has(origin) || suspected.has(origin)) return;
     suspected.add(origin);
-    if (await askPage(job, 'policy', { url }).catch(() => '')) forbid(origin);
+    if (await askPage(job, { what: 'policy', about: { url } }).catch(() => '')) forbid(origin);
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
