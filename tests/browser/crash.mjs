@@ -67,8 +67,10 @@ async function endAndGoOn(kill) {
     const sent = (await faults.log()).filter(({ operation }) => operation === 'UploadPart').map(({ part }) => part);
     for (const part of stored) assert.ok(!sent.includes(part), `part ${part} was there already`);
     // Fewer are missing where a part had left the browser whole: S3 has it though nobody took its answer.
-    assert.ok(sent.length > 0 && sent.length <= PARTS - stored.length, `${sent} after ${stored}`);
-    assert.equal(sent.length, new Set(sent).size, 'no part was sent twice');
+    const parts = new Set(sent).size;
+    assert.ok(parts > 0 && parts <= PARTS - stored.length, `${sent} after ${stored}`);
+    // The last one may be sent a second time where it is late, which the receipt counts.
+    assert.ok(sent.length - parts <= receipt.retries, `sent twice: ${sent}`);
     assert.ok((await reader.ask({ do: 'compare', key: receipt.key, file: path })).equal, 'other bytes');
     assert.deepEqual(await page.evaluate(() => parthaul.unfinished()), []);
     await page.close();

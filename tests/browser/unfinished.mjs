@@ -377,16 +377,24 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
         },
     })) {
         const page = await openPage();
-        const [result] = await Promise.all([
-            libraryOn(page, 'ivan').then((parthaul) => page.evaluate(async (parthaul) => {
-                const upload = parthaul.upload(new Blob([new Uint8Array(40 << 20)]), { name: 'x.bin', presignLimit: 0 });
-                const warnings = [];
-                upload.addEventListener('warning', (event) => warnings.push(event.detail.message));
-                const receipt = await upload.done;
-                return { receipt, warnings, kept: upload.kept, list: await parthaul.unfinished() };
-            }, parthaul)),
-            new Promise((resolve) => page.once('workercreated', (worker) => resolve(worker.evaluate(`(${broken})()`)))),
-        ]);
+        await page.evaluate(() => { // the worker hears nothing before it is broken
+            const { postMessage } = Worker.prototype;
+            const broken = new Promise((resolve) => (window.broken = resolve));
+            Worker.prototype.postMessage = function (...message) {
+                broken.then(() => postMessage.apply(this, message));
+            };
+        });
+        page.once('workercreated', async (worker) => {
+            await worker.evaluate(`(${broken})()`);
+            await page.evaluate(() => window.broken());
+        });
+        const result = await page.evaluate(async (parthaul) => {
+            const upload = parthaul.upload(new Blob([new Uint8Array(40 << 20)]), { name: 'x.bin', presignLimit: 0 });
+            const warnings = [];
+            upload.addEventListener('warning', (event) => warnings.push(event.detail.message));
+            const receipt = await upload.done;
+            return { receipt, warnings, kept: upload.kept, list: await parthaul.unfinished() };
+        }, await libraryOn(page, 'ivan'));
         assert.equal(result.receipt.verified, 'object', name);
         assert.equal(result.warnings.length, 1, `${name}: ${result.warnings}`);
         assert.match(result.warnings[0], /cannot be kept here: /);
