@@ -280,7 +280,7 @@ web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.typ
 
 # The same modules in fewer bytes, each with all that it imports, since one file is smaller and sooner there
 # than four; with maps back to the sources that a browser's debugger shows.
-web/dist/worker.js: $(wildcard web/src/*.js)
+web/dist/worker.js web/dist/parthaul.js: $(wildcard web/src/*.js)
 web/dist/%.js: web/src/%.js Makefile | $D/node.ok
 	$(call show,MIN) web/node_modules/.bin/esbuild $< --bundle --format=esm --minify --sourcemap --log-level=warning --outfile=$@
 

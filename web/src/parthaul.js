@@ -5,6 +5,8 @@
  * Holds handles only. The engine, its requests and the credentials are in worker.js.
  */
 
+import { WEBKIT } from './transport.js';
+
 /** @import {FromWorker, ToWorker, Update} from './types.d.ts' */
 // These are for importers too.
 /** @typedef {import('./types.d.ts').Ask} Ask */
@@ -33,8 +35,6 @@ const SPEED_WINDOW_MS = 8000;
 const PING_MS = 10_000;
 const PINGS = 6;
 const SETTLE_MS = 100;
-/** It keeps a page that was left for a while, whose worker stands still and lets no other tab have its uploads. */
-const WEBKIT = /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
 /** A page can give a file any type, of megabytes too; and systems' own registers have some that are none. */
 const MEDIA_TYPE = /^[^\s/][^/]*\/.*\S$/;
 const LONGEST_TYPE = 255;
@@ -337,6 +337,7 @@ export class Parthaul extends EventTarget {
     #leave = (event) => event.preventDefault();
     /** @param {PageTransitionEvent} event */
     #hide = ({ persisted }) => {
+        // It keeps the page for a while; its worker stands still and lets no other tab have its uploads.
         if (persisted && WEBKIT) this.#end({ code: 'CLOSED', message: 'the page was left' });
     };
     /** What a policy forbade last, by its directive. @type {Record<string, string>} */
