@@ -183,6 +183,22 @@ test('who lets go of an upload before it was theirs does not own it', async () =
     await page.close();
 });
 
+test('where a browser lets no tab speak to others, what is kept is kept all the same', async () => {
+    const page = await openPage(); // as Firefox with "block all cookies"
+    const owned = await page.evaluate(async () => {
+        const { Store } = await import('./parthaul/store.js');
+        window.BroadcastChannel = function () {
+            throw new DOMException('The operation is insecure.', 'SecurityError');
+        };
+        const store = new Store(() => {});
+        const owned = await store.own('y');
+        store.release('y');
+        return owned;
+    });
+    assert.ok(owned);
+    await page.close();
+});
+
 test('after a reload the page lists what was begun, and the same file goes on', async () => {
     const path = makeFile('reloaded.bin', 400 * MiB); // more parts than are sent at once
     const page = await openPage();

@@ -53,13 +53,19 @@ export class Store {
     #held = new Map();
     /** Uploads of other tabs that are waited for. @type {Set<string>} */
     #watched = new Set();
-    #channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel(NAME) : undefined;
+    /** @type {BroadcastChannel | undefined} */
+    #channel;
     #onChange;
 
     /** @param {() => void} onChange called when another tab has kept, removed or let go of something */
     constructor(onChange) {
         this.#onChange = onChange;
-        if (this.#channel) this.#channel.onmessage = () => onChange();
+        try {
+            this.#channel = new BroadcastChannel(NAME);
+            this.#channel.onmessage = () => onChange();
+        } catch {
+            // Old browsers have none, nor has Firefox where cookies are refused.
+        }
     }
 
     /** @returns {Promise<IDBDatabase>} */
