@@ -54,6 +54,17 @@ test('the module gives its constants', () => {
     for (const error of tables.errors) assert.ok(error.number < 0 && error.text, error.name);
 });
 
+test('the module of the page can be imported where there is no browser', async () => {
+    const browser = Object.getOwnPropertyDescriptor(globalThis, 'navigator'); // newer Nodes have one
+    delete globalThis.navigator;
+    try {
+        const { Parthaul } = await import('../../web/dist/parthaul.js');
+        assert.throws(() => new Parthaul({}), /either api, with getToken, or getCredentials/);
+    } finally {
+        if (browser) Object.defineProperty(globalThis, 'navigator', browser);
+    }
+});
+
 test('digests agree with the published check values', () => {
     const check = new TextEncoder().encode('123456789');
     assert.equal(digest('CRC64NVME', check), 'CRC64NVME:rosUhgp5mIg=');

@@ -24,7 +24,9 @@
  */
 const REDIRECT = { status: 307, headers: [], body: '' };
 
-export const WEBKIT = /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
+/** A page's server, which has no navigator, may import what uses this. */
+const agent = globalThis.navigator?.userAgent ?? '';
+export const WEBKIT = /AppleWebKit/.test(agent) && !/Chrom/.test(agent);
 
 /** S3's longest answers list a thousand parts. Whoever sends more than this is not S3. */
 const LONGEST = 8 << 20;
