@@ -11,6 +11,7 @@ import { WEBKIT } from './transport.js';
 // These are for importers too.
 /** @typedef {import('./types.d.ts').Ask} Ask */
 /** @typedef {import('./types.d.ts').Failure} Failure */
+/** @typedef {import('./types.d.ts').FileOptions} FileOptions */
 /** @typedef {import('./types.d.ts').ParthaulOptions} ParthaulOptions */
 /** @typedef {import('./types.d.ts').Progress} Progress */
 /** @typedef {import('./types.d.ts').Receipt} Receipt */
@@ -50,12 +51,12 @@ const LONGEST_TYPE = 255;
  * person and holds nothing secret.
  */
 export class UploadError extends Error {
-    /** @param {Failure} failure @param {unknown} [cause] */
-    constructor(failure, cause) {
+    /** @param {Failure} failure */
+    constructor(failure) {
         const { operation, status, s3Code, requestId } = failure;
         const where = [operation, status, s3Code].filter(Boolean).join(' ');
         const id = requestId ? ` (request ${requestId})` : '';
-        super(`${where && `${where}: `}${failure.message}${id}`, { cause });
+        super(`${where && `${where}: `}${failure.message}${id}`);
         this.name = 'UploadError';
         this.code = failure.code;
         /** The sentence alone, without operation and ids. */
@@ -89,7 +90,7 @@ let deliver;
  * @fires progress when `progress` or `parts` changed, ten times a second at most
  * @fires part for each part that changed its state; detail: {partNumber, state}
  * @fires retry when a request failed and will be sent again; detail: {partNumber, code, untilMs, message}
- * @fires warning when something is worth telling the developer; detail: {message}
+ * @fires warning when something is worth telling the developer; detail: {message, code}, no code for some
  * @fires done when `receipt` is there
  * @fires error when `error` is there
  */
@@ -117,8 +118,8 @@ export class Upload extends EventTarget {
         this.file = file;
         this.name = name;
         this.size = file.size;
-        /** One of `tables.states`: new, creating, sending, listing, completing, checking, aborting,
-         * done, failed. */
+        /** One of `tables.states`: new, creating, sending, listing, verifying, completing, checking,
+         * aborting, done, failed. */
         this.state = 'new';
         this.paused = false;
         /** Why it paused by itself: SIGN_IN waits for the user and for resume(); anything else for S3 to
@@ -375,9 +376,7 @@ export class Parthaul extends EventTarget {
     /**
      * Start to upload a file. It may wait for others to end first.
      * @param {File | Blob} file
-     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} [options] besides
-     *   those of the constructor; `handle` is the file's, where the browser gave one: resume() then
-     *   does not need the file
+     * @param {FileOptions} [options] besides those of the constructor
      * @returns {Upload}
      */
     upload(file, options = {}) {
@@ -409,8 +408,7 @@ export class Parthaul extends EventTarget {
      * what S3 has: another file is refused as FILE_CHANGED.
      * @param {string} id
      * @param {File | Blob | FileSystemFileHandle} [file]
-     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} [options] where it
-     *   goes and what it is given is settled; others count
+     * @param {FileOptions} [options] where it goes and what it is given is settled; others count
      * @returns {Promise<Upload>} rejects with an UploadError: FILE_NEEDED, NOT_KEPT, IN_USE
      */
     async resume(id, file, options = {}) {
@@ -438,7 +436,7 @@ export class Parthaul extends EventTarget {
     /**
      * Begin an upload, or go on with one.
      * @param {File | Blob} file
-     * @param {UploadOptions & {signal?: AbortSignal, handle?: FileSystemFileHandle}} options
+     * @param {FileOptions} options
      * @param {{kept?: string, discard?: boolean}} how
      */
     #open(file, options, how) {
@@ -490,10 +488,10 @@ export class Parthaul extends EventTarget {
         removeEventListener('offline', this.#network);
         removeEventListener('pagehide', this.#hide);
         document.removeEventListener('securitypolicyviolation', this.#violated);
-        this.#end({ code: 'CLOSED', message: 'the uploader was closed', resumable: true });
+        this.#end({ code: 'CLOSED', message: 'the uploader was closed' });
     }
 
-    /** End the worker, and what runs with this failure. @param {Failure} failure */
+    /** End the worker, and what runs with this failure: what is kept can go on. @param {Failure} failure */
     #end(failure) {
         clearInterval(this.#pings);
         this.#worker?.terminate();

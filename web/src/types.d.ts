@@ -34,18 +34,19 @@ export interface UploadOptions {
     payload?: 'auto' | 'signed' | 'unsigned';
     /** in bytes; @default 16 to 32 MiB, so that all connections end together; more for files over 156 GiB */
     partSize?: number;
-    /** parts of this file at a time, 1..32; @default 6 */
+    /** parts of this file at a time, 1..32; @default 6, and up to 8 while that makes it faster; never more
+     * than `connections` */
     concurrency?: number;
-    /** of one request before the upload fails; @default 8 */
+    /** of one request before the upload rests, which looks again and again whether S3 is there; @default 8 */
     tries?: number;
-    /** without any success before the upload fails, resumable; until then it rests and looks again;
-     * @default 0: for ever */
+    /** without any success before an upload that rests fails, resumable; @default 0: for ever */
     patienceMs?: number;
     /** bytes a second at most, on the average of some parts; @default 0: as fast as it goes */
     maxRate?: number;
     /** one part at a time, with a pause after each, for uploads that have time; @default false */
     polite?: boolean;
-    /** files up to this size are hashed first, so that a presigned PUT can carry the checksum */
+    /** files up to this size are hashed first, so that a presigned PUT can carry the checksum; @default
+     * 100 MiB with `api`, else 0: none */
     presignLimit?: number;
     /** replace an object of the same key; @default false */
     overwrite?: boolean;
@@ -72,6 +73,14 @@ export interface UploadOptions {
         websiteRedirect?: string;
         expectedBucketOwner?: string;
     };
+}
+
+/** Of one file: `upload(file, options)`, `resume(id, file, options)`. */
+export interface FileOptions extends UploadOptions {
+    /** aborts the upload */
+    signal?: AbortSignal;
+    /** the file's, where the browser gave one (Chromium): resume() does not need the file then */
+    handle?: FileSystemFileHandle;
 }
 
 export interface ParthaulOptions extends UploadOptions {
@@ -165,7 +174,7 @@ export interface Receipt {
     retries: number;
 }
 
-/** The members of UploadError. */
+/** What an UploadError is made of; parthaul.js says what its members mean. */
 export interface Failure {
     code: string;
     message: string;
@@ -356,7 +365,7 @@ export type FromWorker =
     | { kind: 'kept'; id: number; kept?: string }
     | { kind: 'changed' }
     | { kind: 'network'; online: boolean }
-    | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[]; message?: string }
+    | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[] }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }
     | ({ kind: 'ask'; ask: number; id: number } & Question);

@@ -414,8 +414,8 @@ async function list(ask) {
             running: here.has(kept.id) ? 'here' : elsewhere.has(kept.id) ? 'elsewhere' : undefined,
         }));
         post({ kind: 'listed', ask, list: /** @type {any} */ (list) });
-    } catch (error) {
-        post({ kind: 'listed', ask, list: [], message: /** @type {Error} */ (error).message });
+    } catch {
+        post({ kind: 'listed', ask, list: [] }); // where nothing can be read, nothing can go on
     }
 }
 
