@@ -9,19 +9,19 @@
  *     ph_action a;
  *     if (ph_upload_new(&options, now_ms(), &u) != PH_OK) ...
  *     for (;;) {
- *         int err = ph_upload_step(u, now_ms(), &a);
+ *         int err = ph_upload_step(u, now_ms(), true, &a);
  *         if (err != PH_OK) ...                     // out of memory: the only way a step fails
  *         switch (a.kind) {
- *         case PH_ACTION_REQUEST:     start a.request under the id a.id; go on
+ *         case PH_ACTION_REQUEST:     start a.u.request under the id a.id; go on
  *         case PH_ACTION_CANCEL:      give up the request or hash a.id; it needs no report
- *         case PH_ACTION_HASH:        start digesting a.hash under the id a.id; go on
+ *         case PH_ACTION_HASH:        start digesting a.u.hash under the id a.id; go on
  *         case PH_ACTION_CREDENTIALS: ask for credentials under the id a.id; go on
- *         case PH_ACTION_NOTICE:      show a.notice; go on
- *         case PH_ACTION_SAVE:        keep a.snapshot; then go on
+ *         case PH_ACTION_NOTICE:      show a.u.notice; go on
+ *         case PH_ACTION_SAVE:        keep a.u.snapshot; then go on
  *         case PH_ACTION_FORGET:      remove what was kept; go on
- *         case PH_ACTION_WAIT:        until a.until_ms, or until anything that was started ends
- *         case PH_ACTION_DONE:        print a.receipt; the upload is over
- *         case PH_ACTION_FAILED:      print a.failure; the upload is over
+ *         case PH_ACTION_WAIT:        until a.u.until_ms, or until anything that was started ends
+ *         case PH_ACTION_DONE:        print a.u.receipt; the upload is over
+ *         case PH_ACTION_FAILED:      print a.u.failure; the upload is over
  *         }
  *         for everything that ended meanwhile: ph_upload_report(u, now_ms(), &event);
  *     }
