@@ -26,7 +26,8 @@ bearssl := hash/sha2small hash/sha1 hash/md5 hash/dig_size mac/hmac codec/ccopy 
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover -fno-omit-frame-pointer
 # Small where bytes of the file do not pass, fast where they do. At -Oz emcc inlines nothing unless it is told to,
 # and is then too eager: below zero is what makes the caller shorter.
-optimise := -Oz -flto -finline-functions -mllvm -inline-threshold=-25
+inline := -inline-threshold=-25
+optimise := -Oz -flto -finline-functions -mllvm $(inline)
 $B/native/core/crc.o $B/native/core/lanes.o: CFLAGS += -O3
 $B/wasm/core/crc.o $B/wasm/core/lanes.o $B/scalar/core/crc.o: optimise := -O2
 export NODE_PATH ?= /usr/share/nodejs# where Debian's emcc finds its JavaScript packages
@@ -270,7 +271,7 @@ web/dist/parthaul-scalar.wasm: $B/scalar/libparthaul.a
 $(module) $B/wasm/named.wasm: wasm/exports.c wasm/exports.txt
 	$(call show,EMCC) $(ours_$(if $(filter %-scalar.wasm,$@),scalar,wasm)) $(strict) $(include) $< \
 		$(filter %.a,$^) -o $@ -sSTANDALONE_WASM --no-entry -sMALLOC=emmalloc -sFILESYSTEM=0 \
-		-sALLOW_MEMORY_GROWTH=1 -Wl,-mllvm,-inline-threshold=-25 $(if $(filter %/named.wasm,$@),--profiling-funcs) \
+		-sALLOW_MEMORY_GROWTH=1 -Wl,-mllvm,$(inline) $(if $(filter %/named.wasm,$@),--profiling-funcs) \
 		-sEXPORTED_FUNCTIONS=$$(sed -n 's/^[a-z]/_&/p' wasm/exports.txt | paste -sd,) \
 		-MMD -MP -MT $@ -MF $B/wasm/$(@F).d
 
