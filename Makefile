@@ -51,7 +51,7 @@ every_dep := build wasm node server strict browser lint fuzz ceph pack
 # One command, named in short; V=1 shows it whole.
 show = $(if $(V),,@printf '  %-5s %s\n' $1 $@ &&) mkdir -p $(@D) &&
 
-all: $(programs) $(module) $(web) web/dist/parthaul.d.ts ## the programs and the web files
+all: $(programs) $(module) $(web) web/dist/parthaul.d.ts web/dist/LICENSE ## the programs and the web files
 	@:
 
 demo: ## everything installed, built and running on this machine (PORT=8080)
@@ -287,5 +287,10 @@ web/dist/%.js: web/src/%.js Makefile | $D/node.ok
 
 web/dist/%: web/src/%
 	$(call show,COPY) cp $< $@
+
+# Whoever serves or publishes these files owes the notices of all that is linked into the module.
+web/dist/LICENSE: LICENSE | $D/build.ok $D/wasm.ok
+	$(call show,COPY) tail -n +1 $< $D/bearssl/LICENSE.txt $D/cjson/LICENSE \
+		$(wildcard /usr/share/emscripten/system/lib/libc/musl/COPYRIGHT) >$@
 
 -include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d $B/*/*/*/*.d)
