@@ -7,6 +7,7 @@
 
 #include "ask.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,7 +96,15 @@ int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *s
         if (tried >= tries || !is_worth_another(err, out->status))
             break;
         uint64_t now_ms = cli_running_ms(), then_ms = ph_retry_at(now_ms, tried, 0, &random);
-        report_again(say, err, out->status, out->reason, then_ms - now_ms);
+        ph_notice n = {.kind = PH_NOTICE_RETRY,
+                       .err = err,
+                       .until_ms = then_ms,
+                       .message = out->reason};
+        if (err == PH_OK) {
+            n.err = out->status == 429 ? PH_ERR_SLOW_DOWN : PH_ERR_SERVER_ERROR;
+            snprintf(out->reason, sizeof out->reason, "HTTP %d", out->status);
+        }
+        report_notice(say, &n, "", now_ms);
         sleep_ms(then_ms - now_ms);
     }
     transfers_free(t);

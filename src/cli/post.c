@@ -605,11 +605,13 @@ static int give_back(post *p, slot *s, ph_failure *f, uint32_t retry_after_ms)
     if (again && s->tries < p->a->tries && !p->stop) {
         p->retries++;
         s->again_ms = ph_retry_at(now, s->tries, retry_after_ms, &p->random);
-        if (!p->a->quiet) {
-            report_clear(&p->report);
-            cli_say("again in %.1f s: %s: %s (%s)", (double)(s->again_ms - now) / 1000,
-                    ph_err_name(f->err), f->message, p->folder.files[s->file].path);
-        }
+        char path[512];
+        ph_notice n = {.kind = PH_NOTICE_RETRY,
+                       .err = f->err,
+                       .until_ms = s->again_ms,
+                       .message = f->message};
+        show_path(p->folder.files[s->file].path, path);
+        report_notice(&p->report, &n, path, now);
         return PH_OK;
     }
     size_t file = s->file;
@@ -728,13 +730,8 @@ static void add_file(ph_buf *b, const post *p, size_t i)
         ph_json_add_cstr(b, "etag", o->etag);
         ph_json_add_bool(b, "verified", o->verified);
     }
-    if (o->failure) {
-        ph_failure f = *o->failure;
-        f.http_status = 0; /* "status" is taken */
-        ph_json_add_failure(b, &f);
-        if (o->failure->http_status)
-            ph_json_add_int(b, "httpStatus", o->failure->http_status);
-    }
+    if (o->failure)
+        report_add_failure(b, o->failure);
     ph_json_close(b);
 }
 

@@ -29,7 +29,8 @@ void report_init(report *r, bool json, bool quiet, uint64_t now_ms)
 
 /* ---- While it runs --------------------------------------------------------------------------- */
 
-static void clear_line(report *r)
+/* see report.h */
+void report_clear(report *r)
 {
     if (r->shown)
         fputs("\r\033[K", stderr);
@@ -99,7 +100,7 @@ void report_progress(report *r, const ph_upload *u, uint64_t now_ms)
     ph_upload_progress(u, &p);
     uint64_t done = p.stored + p.sent;
     measure(r, done, now_ms);
-    clear_line(r);
+    report_clear(r);
     fprintf(stderr, "%3u %%  ", p.size ? (unsigned)(done * 100 / p.size) : 0);
     print_size((double)done);
     fputs(" of ", stderr);
@@ -124,7 +125,7 @@ void report_folder_progress(report *r, const report_folder *f, uint64_t now_ms)
     if (!r->live || now_ms - r->at_ms < REDRAW_MS)
         return;
     measure(r, f->bytes_done, now_ms);
-    clear_line(r);
+    report_clear(r);
     fprintf(stderr, "%zu of %zu files  ", f->files_done, f->files);
     print_size((double)f->bytes_done);
     fputs(" of ", stderr);
@@ -142,19 +143,13 @@ void report_folder_progress(report *r, const report_folder *f, uint64_t now_ms)
 }
 
 /* see report.h */
-void report_clear(report *r)
-{
-    clear_line(r);
-}
-
-/* see report.h */
 void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t now_ms)
 {
     char part[32] = "", when[32] = "now";
     bool rests = n->kind == PH_NOTICE_STATE && n->paused && n->err != PH_OK;
     if (r->quiet || (n->kind != PH_NOTICE_RETRY && n->kind != PH_NOTICE_WARNING && !rests))
         return;
-    clear_line(r);
+    report_clear(r);
     if (n->kind == PH_NOTICE_WARNING) {
         cli_say("warning: %s", n->message);
         return;
@@ -163,28 +158,9 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
         snprintf(part, sizeof part, " part %u", (unsigned)n->part_number);
     if (n->until_ms > now_ms)
         snprintf(when, sizeof when, "in %.1f s", (double)(n->until_ms - now_ms) / 1000);
-    if (rests) {
-        cli_say("resting, looks again %s: %s: %s%s%s%s", when, ph_err_name(n->err),
-                n->message && *n->message ? n->message : ph_err_text(n->err), *reason ? " (" : "",
-                reason, *reason ? ")" : "");
-        return;
-    }
-    cli_say("again%s %s: %s: %s%s%s%s", part, when, ph_err_name(n->err), n->message,
+    cli_say("%s%s %s: %s: %s%s%s%s", rests ? "resting, looks again" : "again", part, when,
+            ph_err_name(n->err), n->message && *n->message ? n->message : ph_err_text(n->err),
             *reason ? " (" : "", reason, *reason ? ")" : "");
-}
-
-/* see report.h */
-void report_again(report *r, int err, int status, const char *reason, uint64_t wait_ms)
-{
-    if (r->quiet)
-        return;
-    clear_line(r);
-    double seconds = (double)wait_ms / 1000;
-    if (err == PH_OK)
-        cli_say("again in %.1f s: HTTP %d", seconds, status);
-    else
-        cli_say("again in %.1f s: %s: %s", seconds, ph_err_name(err),
-                *reason ? reason : ph_err_text(err));
 }
 
 /* ---- The end --------------------------------------------------------------------------------- */
@@ -193,9 +169,7 @@ static void print_document(ph_buf *b)
 {
     ph_json_close(b);
     ph_buf_char(b, '\n');
-    if (b->err == PH_OK)
-        cli_print(ph_buf_view(b));
-    ph_buf_clear(b);
+    cli_print_buf(b);
 }
 
 static void open_document(ph_buf *b, const char *status)
@@ -261,7 +235,7 @@ static void print_receipt(const ph_receipt *c)
 int report_receipt(report *r, const ph_receipt *receipt)
 {
     ph_buf b;
-    clear_line(r);
+    report_clear(r);
     if (r->json) {
         open_document(&b, "done");
         ph_json_add_receipt(&b, receipt);
@@ -329,7 +303,7 @@ void report_add_failure(ph_buf *b, const ph_failure *f)
 /* see report.h */
 int report_failure(report *r, const ph_failure *f, const char *reason)
 {
-    clear_line(r);
+    report_clear(r);
     bool unanswered = f->err == PH_ERR_NETWORK || f->err == PH_ERR_TIMEOUT || f->err == PH_ERR_TLS;
     print_failure(f, unanswered ? reason : "");
     if (r->json) {
@@ -345,7 +319,7 @@ int report_failure(report *r, const ph_failure *f, const char *reason)
 int report_given_up(report *r)
 {
     ph_buf b;
-    clear_line(r);
+    report_clear(r);
     if (r->json) {
         open_document(&b, "aborted");
         print_document(&b);

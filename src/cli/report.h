@@ -36,11 +36,11 @@ void report_clear(report *r);
 /* "1.4 GiB", in units of 1024; NUL-terminated. */
 void report_size(double bytes, char out[32]);
 
-/* A warning or a retry; other notices are in the line. `reason` is what the transport said, or "". */
+/*
+ * A warning, a retry or a rest; other notices are in the line. `reason` is what else is known, as
+ * what the transport said, or "".
+ */
 void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t now_ms);
-
-/* An `err`, or else an HTTP status, after which what was asked for is asked for again. */
-void report_again(report *r, int err, int status, const char *reason, uint64_t wait_ms);
 
 /* The end, on stdout and, for a failure, on stderr. They return the exit code. */
 int report_receipt(report *r, const ph_receipt *receipt);

@@ -252,8 +252,8 @@ def try_creds_faults():
 
     done, seen = sts(says(503), hang_up, says(200, GOOD_STS))
     check("creds: tried again", (done.returncode, len(seen)), (0, 3))
-    check("creds: says so", re.findall(r"again in [0-9.]+ s: (HTTP 503|NETWORK)", done.stderr.decode()),
-          ["HTTP 503", "NETWORK"])
+    check("creds: says so", re.findall(r"again in [0-9.]+ s: (.*)\n", done.stderr.decode()),
+          ["SERVER_ERROR: HTTP 503", "NETWORK: Empty reply from server"])
     check("creds: signed with the session", (seen[0][1].get("X-Amz-Security-Token") or
           seen[0][1].get("x-amz-security-token")), "sessiontoken")
     done, seen = sts(says(200, GOOD_STS), options=(
