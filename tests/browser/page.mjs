@@ -125,8 +125,10 @@ test('an upload pauses, resumes and arrives', async () => {
     const path = makeFile('paused.bin', 150 * MiB);
     await choose(page, path);
     await until(async () => (await rows(page))[0].value > 0, 'the first bytes');
-    await click(page, '.pause');
+    await page.find('.pause', (button) => (button.focus(), button.click()));
     await until(async () => (await rows(page))[0].paused === 'true', 'the pause');
+    const focused = await page.evaluate(() => document.activeElement.className);
+    assert.equal(focused, 'resume', 'whose button goes is led to the next');
     await sleep(300);
     const [before] = await rows(page);
     await sleep(1000);
@@ -362,6 +364,7 @@ test('the page can be used by keyboard and says what happens', async () => {
     }
     assert.deepEqual(order, ['user', 'Sign in', 'files']);
     await signIn(page);
+    await until(() => page.evaluate(() => document.activeElement.id === 'files'), 'the next thing to do');
     await choose(page, makeFile('announced.bin', 10));
     await allIn(page, ['done']);
     await until(() => page.find('#live', (p) => p.innerText === 'announced.bin: stored'), 'the announcement');

@@ -20,6 +20,17 @@ const BATCH = 50;
 const element = (id) => document.getElementById(id);
 const list = element('uploads');
 
+/**
+ * Show those of some buttons that can be pressed now. Who was at one that goes is led to another, so that
+ * the keyboard does not begin at the top of the page again.
+ * @param {HTMLElement[]} buttons @param {Record<string, boolean>} possible by class or id
+ */
+function offer(buttons, possible) {
+    const at = buttons.find((button) => button === document.activeElement);
+    for (const button of buttons) button.hidden = !possible[button.id || button.className];
+    if (at?.hidden) (buttons.find((button) => !button.hidden) ?? element('files')).focus();
+}
+
 // ---- Words and numbers ------------------------------------------------------------------------------
 
 const percent = new Intl.NumberFormat('en', { style: 'percent' });
@@ -125,6 +136,7 @@ element('sign-in').addEventListener('submit', async (/** @type {Event} */ event)
         if (!response.ok) throw new Error(`the server answered ${response.status}`);
         token = (await response.json()).token;
         signedIn(name);
+        element('files').focus();
         message();
         for (const row of rows) row.signedIn();
     } catch (error) {
@@ -319,16 +331,14 @@ class Row {
         this.bar.setAttribute('aria-valuetext', `${percent.format(fraction)}, ${this.words()}`);
         this.what.textContent = this.words();
         this.rates.textContent = upload.ended ? '' : this.rate();
-        /** @type {Record<string, boolean>} */
-        const possible = {
+        offer(this.buttons, {
             pause: !upload.ended && !paused && state !== 'aborting',
             resume: !upload.ended && paused,
             cancel: !upload.ended && state !== 'aborting',
             retry: !!error,
             discard: !!error?.resumable && !!upload.kept,
             remove: upload.ended,
-        };
-        for (const button of this.buttons) button.hidden = !possible[button.className];
+        });
         if (this.warned && !this.find('.warning')) {
             const p = document.createElement('p');
             p.className = 'warning';
@@ -678,10 +688,12 @@ function overview() {
     if (running > paused && speed) words.push(`${size(speed)}/s`, time(secondsLeft));
     element('overview').hidden = !rows.size;
     element('totals').textContent = words.filter(Boolean).join(' · ');
-    element('pause-all').hidden = running - paused < 1;
-    element('resume-all').hidden = !paused;
-    element('retry-all').hidden = !failed;
-    element('clear').hidden = running === rows.size;
+    offer(['pause-all', 'resume-all', 'retry-all', 'clear'].map(element), {
+        'pause-all': running > paused,
+        'resume-all': paused > 0,
+        'retry-all': failed > 0,
+        clear: running < rows.size,
+    });
     document.title = running ? `${percent.format(total ? bytes / total : 0)} · Parthaul` : 'Parthaul';
 }
 
