@@ -179,7 +179,7 @@ static void notice(host *h, const ph_notice *n)
         if (!h->options->login)
             return; /* it will not be tried again */
     }
-    bool unanswered = n->err == PH_ERR_NETWORK || n->err == PH_ERR_TIMEOUT;
+    bool unanswered = n->err == PH_ERR_NETWORK || n->err == PH_ERR_TIMEOUT || n->err == PH_ERR_TLS;
     report_notice(&h->report, n, unanswered ? transfers_reason(h->transfers) : "", now_ms(h));
 }
 

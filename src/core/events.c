@@ -276,12 +276,18 @@ static bool may_be_done(int err, const ph_reply *reply)
     return ph_err_retry(err) == PH_RETRY_BACKOFF && !turned_away;
 }
 
+/* Once S3 was heard, a certificate that nobody trusts is that of a portal, or of one bad server of many. */
+static enum ph_retry_class retry_of(const ph_upload *u, int err)
+{
+    return err == PH_ERR_TLS && u->heard ? PH_RETRY_BACKOFF : ph_err_retry(err);
+}
+
 /* Decide on a request that failed with `err`; where it is sent again, say so. */
 static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph_attempt *a,
                       uint32_t part_number, const ph_reply *reply)
 {
     verdict v = GIVE_UP;
-    enum ph_retry_class retry = ph_err_retry(err);
+    enum ph_retry_class retry = retry_of(u, err);
     /* The conflict may be with our own request whose answer was lost; a PUT may always go again. */
     if (err == PH_ERR_CONFLICT && (u->single || a->maybe_done))
         retry = PH_RETRY_BACKOFF;
@@ -1118,7 +1124,7 @@ static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tr
 {
     bool refused = err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED;
     /* A HEAD that is refused leaves the doubt as it was; one that may pass can be asked later. */
-    bool later = u->kept && ph_err_retry(err) == PH_RETRY_BACKOFF;
+    bool later = u->kept && retry_of(u, err) == PH_RETRY_BACKOFF;
     if (has_word_only(u)) {
         take_word(u);
         return;

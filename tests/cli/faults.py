@@ -7,6 +7,7 @@ output is one JSON object, and standard error is clean text in which the last li
 
 import concurrent.futures
 import http.server
+import itertools
 import json
 import os
 import pty
@@ -387,22 +388,39 @@ def try_changing_file(server, folder):
     check("files: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
 
 
-def try_tls(folder, path):
-    key, cert = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
-    made = shutil.which("openssl") and subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        capture_output=True, check=False).returncode == 0
-    if not made:
-        print("SKIP: no openssl to make a certificate with")
-        return
+def make_context(folder, name):
+    """A server's TLS, and its certificate, which nobody trusts who does not know it."""
+    key, cert = os.path.join(folder, f"{name}.key"), os.path.join(folder, f"{name}.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                   capture_output=True, check=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
+    return context, cert
+
+
+def try_tls(folder, path, large):
+    if not shutil.which("openssl"):
+        print("SKIP: no openssl to make a certificate with")
+        return
+    context, cert = make_context(folder, "trusted")
     server = faulty.start(context)
     done = put(server, "faults/fine", path=path)
     check("TLS: unknown issuer", (done.returncode, code_of(done)), (4, "TLS"))
     done = put(server, "faults/fine", path=path, env={"AWS_CA_BUNDLE": cert})
     check("TLS: trusted", done.returncode, 0)
+    server.shutdown()
+    # One server of many has another certificate, or a portal comes between: the third connection meets it.
+    other, _ = make_context(folder, "other")
+    connections = itertools.count(1)
+    def choose(connection, *_):
+        if next(connections) == 3:
+            connection.context = other
+    context.sni_callback = choose
+    server = faulty.start(context)
+    done = put(server, "faults/dead-connections", path=large, env={"AWS_CA_BUNDLE": cert})
+    check("TLS: another certificate, once", (done.returncode, b"TLS: " in done.stderr,
+                                             json_of("TLS", done.stdout, done.stderr).get("retries")), (0, True, 1))
     server.shutdown()
 
 
@@ -540,7 +558,7 @@ def main():
             begun = time.monotonic()
             for done in [pool.submit(run_row, server, files, case) for case in ROWS]:
                 done.result()
-            apart = [threading.Thread(target=try_tls, args=(folder, files[True])),
+            apart = [threading.Thread(target=try_tls, args=(folder, files[True], files[False])),
                      threading.Thread(target=try_nobody, args=(files[True],)),
                      threading.Thread(target=try_stopped, args=(files[False],))]
             for thread in apart:
