@@ -307,17 +307,31 @@ test('what the credentials API answers has a code, or is asked again', async () 
         ['an answer of 48 MiB', { times: 0, blankMiB: 48 }, 'NO_CREDENTIALS'],
         ['nothing', { times: 0, then: 'drop' }, 'NO_CREDENTIALS'],
         ['a page, once', { answer: { status: 200, body: '<html>' } }, undefined],
+        ['no JSON', { times: 0, answer: { status: 200, body: '{"secretAccessKey": SECRET}' } }, 'NO_CREDENTIALS'],
     ]) {
         await faults.rules({ operation: 'POST /v1/uploads', ...rule });
-        const code = await page.evaluate(async (api, token) => {
+        const { code, message } = await page.evaluate(async (api, token) => {
             const parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
             const upload = parthaul.upload(new Blob(['abc']), { name: 'a', tries: 2, patienceMs: 1 });
             const error = await upload.done.then(() => ({}), plain);
             await parthaul.close();
-            return error.code;
+            return error;
         }, demo.api, mint(demo, { sub: `api-${browser.name}` }));
         assert.equal(code, expected, what);
+        assert.doesNotMatch(message ?? '', /SECRET/);
     }
+    // A page, too, where others are needed under way.
+    await faults.rules(
+        { operation: 'PutObject', answer: s3Error(400, 'ExpiredToken') },
+        { operation: 'GET /v1/credentials', answer: { status: 200, body: '<html>' } },
+    );
+    const renewed = await page.evaluate(async (api, token) => {
+        const parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
+        const end = await parthaul.upload(new Blob(['abc']), { name: 'a', presignLimit: 0 }).done.catch(plain);
+        await parthaul.close();
+        return end;
+    }, demo.api, mint(demo, { sub: `api-${browser.name}` }));
+    assert.equal(renewed.size, 3, JSON.stringify(renewed));
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
 test('files of every kind of size and name, and every checksum', async () => {

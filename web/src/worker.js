@@ -759,17 +759,19 @@ async function askApi(job, ask, token) {
     const text = await textOf(response).catch(() => {
         throw new Denied('', "the credentials API's answer broke off, or was too long");
     });
+    let said;
+    try {
+        said = JSON.parse(text);
+    } catch {
+        // Not ours, as of a proxy on the way. The parser's words would quote it, and it may be a secret.
+    }
     if (response.ok) {
-        job.road ??= JSON.parse(text).road;
+        if (!said) throw new Denied('', "the credentials API's answer is not JSON");
+        job.road ??= said.road;
         return text;
     }
-    let detail = `the credentials API answered ${response.status}`;
-    try {
-        const said = JSON.parse(text).detail;
-        if (said && typeof said === 'string') detail = said;
-    } catch {
-        // Not ours, as of a proxy on the way: the number has to do.
-    }
+    const { detail: words } = said ?? {};
+    const detail = typeof words === 'string' && words ? words : `the credentials API answered ${response.status}`;
     if (response.status === 401) throw new Denied('SIGN_IN', detail);
     const passing = response.status >= 500 || response.status === 408 || response.status === 429;
     throw new Denied(passing ? 'NO_CREDENTIALS' : 'FORBIDDEN', detail);
