@@ -347,6 +347,25 @@ test('what is kept comes back where somebody clears the database under way', asy
     await page.close();
 });
 
+test('who hears that the worker crashed goes on at once', async () => {
+    const page = await openPage();
+    await page.evaluate((parthaul) => {
+        const file = new File([new Uint8Array(20 << 20)], 'crashed.bin');
+        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 10 << 20 });
+        window.again = new Promise((resolve, reject) => {
+            upload.addEventListener('error', () => {
+                parthaul.resume(upload.kept, file).then(({ done }) => done).then(resolve, reject);
+            });
+        });
+    }, await libraryOn(page, 'noa'));
+    await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
+    await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error('a bug'); }));
+    const receipt = await page.evaluate(() => window.again);
+    assert.equal(receipt.verified, 'object');
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
 test('what could not be discarded stays in the list, to be discarded again', async () => {
     const page = await openPage();
     const first = await libraryOn(page, 'lea');

@@ -499,9 +499,10 @@ export class Parthaul extends EventTarget {
         const uploads = [...this.#uploads.values()];
         this.#uploads.clear();
         removeEventListener('beforeunload', this.#leave);
-        for (const upload of uploads) deliver(upload, { ...failure, resumable: !!upload.kept });
         for (const resolve of this.#lists.values()) resolve([]);
         this.#lists.clear();
+        // Last: who hears of it may begin anew.
+        for (const upload of uploads) deliver(upload, { ...failure, resumable: !!upload.kept });
     }
 
     /** Have a worker: at the beginning, and again after a crash. */
