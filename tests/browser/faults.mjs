@@ -332,6 +332,16 @@ test('what the credentials API answers has a code, or is asked again', async () 
         return end;
     }, demo.api, mint(demo, { sub: `api-${browser.name}` }));
     assert.equal(renewed.size, 3, JSON.stringify(renewed));
+    await faults.rules({ operation: 'POST /v1/uploads', times: 0, answer: { status: 500, body: '' } });
+    const reason = await page.evaluate(async (api) => {
+        const parthaul = new Parthaul({ api, getToken: () => 'token', workerUrl, keep: false });
+        const upload = parthaul.upload(new Blob(['abc']), { name: 'a', tries: 1 });
+        await new Promise((resolve) => upload.addEventListener('state', () => upload.paused && resolve()));
+        const { reason } = upload;
+        await parthaul.close();
+        return reason;
+    }, demo.api);
+    assert.equal(`${reason.code}: ${reason.message}`, 'NO_CREDENTIALS: the credentials API cannot be reached or failed');
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
 test('files of every kind of size and name, and every checksum', async () => {

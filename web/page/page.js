@@ -354,7 +354,7 @@ class Row {
         if (receipt) return VOUCHED.includes(receipt.verified) && !receipt.unseen ? 'Done, verified by S3' : 'Done';
         if (error?.code === 'ABORTED') return 'Cancelled';
         if (error) return `${error.code}: ${error.message}`;
-        if (paused) return this.upload.reason ? resting(this.parthaul, this.upload.reason) : 'Paused';
+        if (paused) return this.upload.reason ? resting(this.upload.reason) : 'Paused';
         if (!online && state !== 'aborting') return 'Waiting for the network';
         return WORDS[state] ?? state;
     }
@@ -419,15 +419,11 @@ list.addEventListener('click', (/** @type {any} */ event) => {
     if (row) ACTIONS[event.target.className]?.(row);
 });
 
-/**
- * Why it waits, and until when.
- * @param {Parthaul} parthaul @param {{code: string, untilMs?: number}} reason
- */
-function resting(parthaul, { code, untilMs }) {
+/** Why it waits, and until when. @param {{code: string, message: string, untilMs?: number}} reason */
+function resting({ code, message, untilMs }) {
     if (code === 'SIGN_IN') return 'Waiting for you to sign in again';
-    const text = parthaul.tables?.errors.find(({ name }) => name === code)?.text ?? code;
     const time = untilMs && new Date(untilMs).toLocaleTimeString('en-GB');
-    return `Resting: ${text}${time ? `; tries again at ${time}` : ''}`;
+    return `Resting: ${message}${time ? `; tries again at ${time}` : ''}`;
 }
 
 /** Say of which file each button is. @param {HTMLButtonElement[]} buttons @param {string} name */

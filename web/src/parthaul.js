@@ -198,7 +198,7 @@ export class Upload extends EventTarget {
     }
 
     /** @param {Update} update @param {Tables} tables */
-    #update({ progress, parts, notices }, { partStates }) {
+    #update({ progress, parts, notices }, { errors, partStates }) {
         if (this.parts.length !== progress.partCount) this.parts = new Uint8Array(progress.partCount);
         this.#progress = progress;
         this.#sample();
@@ -211,7 +211,8 @@ export class Upload extends EventTarget {
                 this.#tell(notice.kind, notice);
                 continue;
             }
-            const { code, message = '', untilMs } = notice;
+            const { code, untilMs } = notice;
+            const message = notice.message ?? errors.find(({ name }) => name === code)?.text ?? '';
             const said = this.reason;
             this.reason = code && notice.paused ? { code, message, untilMs } : undefined;
             if (this.reason || said) this.#tell('state');
