@@ -590,6 +590,9 @@ test('a wrong option is refused at once, by its name, and holds nothing up', asy
         for (const wrong of [{ connections: 0 }, { connections: 'six' }, { transport: 'pigeon' }, { getToken: 'eyJ' }, { tries: -1 }]) {
             say(Object.keys(wrong)[0], () => new Parthaul({ api, workerUrl, ...wrong }));
         }
+        for (const [what, owner] of Object.entries({ owner: async () => 'a', 'owner is': { id: 1 } })) {
+            say(what, () => new Parthaul({ api, getToken: () => '', workerUrl, owner }).upload(new Blob(['abc'])));
+        }
         const parthaul = new Parthaul({ api, getToken: () => '', workerUrl });
         for (const wrong of [{ partSize: '5MB' }, { concurrency: NaN }, { maxRate: 5n }, { name: 5 }, { overwrite: 'no' }, { metadata: { a: 1 } }]) {
             say(Object.keys(wrong)[0], () => parthaul.upload(new Blob(['abc']), wrong));
@@ -600,7 +603,7 @@ test('a wrong option is refused at once, by its name, and holds nothing up', asy
         await parthaul.close(); // which waits for all that run
         return said;
     }, demo.api);
-    assert.equal(Object.keys(said).length, 14);
+    assert.equal(Object.keys(said).length, 16);
     for (const [what, message] of Object.entries(said)) assert.match(message, new RegExp(`^(TypeError|DataCloneError): [^]*(${what})`), message);
     assert.deepEqual(page.complaints, []);
     await page.close();

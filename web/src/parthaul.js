@@ -473,8 +473,10 @@ export class Parthaul extends EventTarget {
     }
 
     #owner() {
-        const { owner = '' } = this.#options;
-        return typeof owner === 'function' ? owner() : owner;
+        const { owner } = this.#options;
+        const name = (typeof owner === 'function' ? owner() : owner) ?? '';
+        if (typeof name !== 'string') throw wrong('owner', 'of type string'); // which no list would find again
+        return name;
     }
 
     /**
