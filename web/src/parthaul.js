@@ -36,6 +36,8 @@ const SPEED_WINDOW_MS = 8000;
 const PING_MS = 10_000;
 const PINGS = 6;
 const SETTLE_MS = 100;
+/** Browsers do not say why. */
+const NO_WORKER = "the worker cannot be loaded: it must be JavaScript, of the page's origin, with its COEP";
 /** A page can give a file any type, of megabytes too; and systems' own registers have some that are none. */
 const MEDIA_TYPE = /^[^\s/][^/]*\/.*\S$/;
 const LONGEST_TYPE = 255;
@@ -528,7 +530,7 @@ export class Parthaul extends EventTarget {
             return;
         }
         worker.onmessage = ({ data }) => this.#listen(data);
-        worker.onerror = ({ message }) => this.#unloaded(message || 'the worker cannot be loaded');
+        worker.onerror = ({ message }) => this.#unloaded(message || NO_WORKER);
         this.#worker = worker;
         this.#silence = 0;
         this.#pings = setInterval(() => this.#ping(), PING_MS);
