@@ -22,29 +22,30 @@
 /* see cli.h */
 void cli_checksum_help(void)
 {
-    cli_print(PH_STR(
-        "usage: parthaul checksum [OPTION]... FILE...\n"
-        "\n"
-        "Prints what S3 would show for each file, a line each: VALUE  ALGORITHM/TYPE  FILE\n"
-        "The file - is standard input.\n"
-        "\n"
-        "  --algorithm NAME   crc64nvme (default), crc32c, crc32, sha256, sha1 or md5; the value "
-        "is\n"
-        "                     in base64\n"
-        "  --part-size SIZE   the value of an object that was sent in parts of SIZE bytes "
-        "(8388608,\n"
-        "                     8MiB, 8M): VALUE-COUNT where the algorithm has composite values.\n"
-        "                     CRC64NVME has none: its value is always that of the whole object\n"
-        "  --etag             the ETag instead: the MD5 in hex, MD5-COUNT of the parts' MD5s with\n"
-        "                     --part-size (not of objects that S3 encrypts with KMS)\n"
-        "\n"
-        "A file of one part gets -1 with --part-size, as a multipart upload of one part has it.\n"
-        "(parthaul put sends such a file by one PutObject: leave --part-size out for its value.)\n"
-        "\n"
-        "As with sha256sum, a line begins with a backslash where the file's name had to be\n"
-        "escaped: \\\\ is a backslash, \\n a line feed, \\r a carriage return.\n"
-        "\n"
-        "Exit code 1: some file could not be read.\n"));
+    cli_print(
+        PH_STR("usage: parthaul checksum [OPTION]... FILE...\n"
+               "\n"
+               "Prints what S3 would show for each file, a line each: VALUE  ALGORITHM/TYPE\n"
+               "FILE The file - is standard input.\n"
+               "\n"
+               "  --algorithm NAME   crc64nvme (default), crc32c, crc32, sha256, sha1 or md5;\n"
+               "                     the value is in base64\n"
+               "  --part-size SIZE   the value of an object that was sent in parts of SIZE\n"
+               "                     bytes (8388608, 8MiB, 8M): VALUE-COUNT where the algorithm\n"
+               "                     has composite values. CRC64NVME has none: its value is\n"
+               "                     always that of the whole object\n"
+               "  --etag             the ETag instead: the MD5 in hex, MD5-COUNT of the parts'\n"
+               "                     MD5s with --part-size (not of objects that S3 encrypts\n"
+               "                     with KMS)\n"
+               "\n"
+               "A file of one part gets -1 with --part-size, as a multipart upload of one part\n"
+               "has it. (parthaul put sends such a file by one PutObject: leave --part-size out\n"
+               "for its value.)\n"
+               "\n"
+               "As with sha256sum, a line begins with a backslash where the file's name had to\n"
+               "be escaped: \\\\ is a backslash, \\n a line feed, \\r a carriage return.\n"
+               "\n"
+               "Exit code 1: some file could not be read.\n"));
 }
 
 typedef struct settings {

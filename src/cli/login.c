@@ -38,11 +38,9 @@ static int join(const char *before, ph_str text, const char *behind, ph_str *out
     return err;
 }
 
-/* see login.h */
-int login_init(login *l, ph_str base, const char *path, ph_str token, ph_str api_key)
+static int fill(login *l, ph_str base, const char *path, ph_str token, ph_str api_key)
 {
     ph_url url;
-    memset(l, 0, sizeof *l);
     if (ph_url_parse(base, &url) != PH_OK || url.query.ptr || ph_str_find(base, ' ') < base.len)
         return PH_ERR_BAD_ENDPOINT;
     if ((token.len && !is_header_value(token)) || (api_key.len && !is_header_value(api_key)))
@@ -67,7 +65,7 @@ int login_start(login *l, const char *command, ph_str base, const char *path, ph
     if (!token.len && !api_key.len)
         return cli_usage(command, "--api wants a --token, or PARTHAUL_TOKEN in the environment, "
                                   "or an API key");
-    int err = login_init(l, base, path, token, api_key);
+    int err = fill(l, base, path, token, api_key);
     if (err == PH_ERR_BAD_ENDPOINT)
         return cli_usage(command, "the --api is no http or https URL");
     if (err != PH_OK)

@@ -20,16 +20,12 @@ typedef struct login {
 
 /*
  * Prepare to ask the API at `base` for its route `path`, with the user's token, an API key, or both:
- * an absent one is not sent. Release with login_clear.
- * Errors: PH_ERR_BAD_ENDPOINT, PH_ERR_BAD_HEADER (a token or a key with bytes that no header may
- * have), PH_ERR_NOMEM.
+ * an absent one is not sent. Says what is wrong of them, and returns an exit code. Release with
+ * login_clear.
  */
-int login_init(login *l, ph_str base, const char *path, ph_str token, ph_str api_key);
-void login_clear(login *l);
-
-/* The same from the command line: says what is wrong of it, and returns an exit code. */
 int login_start(login *l, const char *command, ph_str base, const char *path, ph_str token,
                 ph_str api_key);
+void login_clear(login *l);
 
 /* The headers of a request to the API: views into `l`. Returns how many. */
 #define LOGIN_HEADERS 3

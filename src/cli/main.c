@@ -280,8 +280,9 @@ static void print_overview(void)
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].what);
     printf("  %-10s %s\n\n"
-           "parthaul help COMMAND tells all of its options; parthaul --version which one this is.\n"
-           "Exit codes: 0 done, 2 usage, 3 denied, 4 network, 5 integrity, 1 anything else.\n",
+           "parthaul help COMMAND lists its options; parthaul --version says which one this is.\n"
+           "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 5 integrity,\n"
+           "1 anything else.\n",
            "help", "how to use a command");
 }
 
