@@ -192,8 +192,11 @@ static const char *verified_text(ph_verified v)
 
 static void print_text(const char *name, ph_str value)
 {
-    if (value.len)
-        printf("  %-10s %.*s\n", name, (int)value.len, value.ptr);
+    if (!value.len)
+        return;
+    printf("  %-10s ", name);
+    cli_print_text(value); /* the server's words */
+    printf("\n");
 }
 
 /* What it had to do without. */

@@ -441,6 +441,9 @@ def try_progress(server, path):
 
 
 def try_outputs(server, files):
+    done = run("put", "--endpoint", server.url, files[True], "s3://bucket/faults/version-escapes", env=KEYS)
+    check("what the server says is clean text", (done.returncode, b"  version    v1?]0;title?\n" in done.stdout),
+          (0, True))
     with open("/dev/full", "wb") as full:
         done = subprocess.run([PROGRAM, "put", "--endpoint", server.url, files[True],
                                "s3://bucket/faults/fine@full"], env={**CLEAN, **KEYS}, stdout=full,

@@ -770,6 +770,13 @@ def _(r):
     return r.do_ListParts()
 
 
+@fault("version-escapes")
+def _(r):
+    """A version id that would set the title of a terminal."""
+    r.store(r.read_body(), "0" * 32, {}, {})
+    return r.answer(ETag='"' + "0" * 32 + '"', x_amz_version_id="v1\x1b]0;title\x07")
+
+
 @fault("bare-etag")
 def _(r):
     if r.op == "UploadPart":
