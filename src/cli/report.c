@@ -264,7 +264,7 @@ static const char *way_on(const ph_failure *f)
 {
     if (!f->resumable)
         return "";
-    if (f->err == PH_ERR_FILE_CHANGED)
+    if (f->err == PH_ERR_FILE_CHANGED || f->err == PH_ERR_PARTS_MIXED)
         return "; what S3 has is kept, and --resume never begins anew";
     return "; the same command goes on with it, and with --abort it is given up";
 }

@@ -266,6 +266,18 @@ def try_changed(w):
     w.file.write_bytes(DATA)
 
 
+def try_mixed(w):
+    """Somebody else sends to it, too: the same command would only say so again."""
+    key = "faults/fine@mixed"
+    w.begin(key, 2)
+    [upload] = w.uploads(key)
+    upload.parts[max(upload.parts)] = b"another's"
+    code, failure, err = w.put(key)
+    check("mixed: said, and what to do", (code, failure.get("code"), "--resume never" in err), (1, "PARTS_MIXED", True))
+    check("mixed: begun anew", (w.put(key, "--resume", "never")[0], w.object(key) == DATA, w.uploads(key)),
+          (0, True, []))
+
+
 def try_lacks(w):
     """What a server does not know is asked once, and a week later again."""
     def creates(name, *options):
@@ -327,7 +339,7 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_frozen, try_secrets, try_denied_abort, try_damaged,
-                     try_changed, try_lacks, try_options, try_nowhere):
+                     try_changed, try_mixed, try_lacks, try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)
