@@ -55,6 +55,7 @@ typedef struct transfer {
     uint64_t out_ms;   /* when the answer's turn came; 0: it has not */
     uint64_t sent;     /* as reported */
     int err;           /* why a callback gave up, if one did */
+    const char *why;   /* the same in words: libcurl has other ones for it */
     char reason[CURL_ERROR_SIZE];
 
     ph_buf head; /* names and values, one behind the other */
@@ -120,7 +121,7 @@ static int on_seek(void *user, curl_off_t offset, int origin)
 static size_t refuse(transfer *x, const char *why)
 {
     x->err = PH_ERR_NETWORK;
-    snprintf(x->reason, sizeof x->reason, "%s", why);
+    x->why = why;
     return 0;
 }
 
@@ -537,7 +538,7 @@ static void make_failure(transfers *t, const transfer *x, int err, ph_event *out
     bool unreadable = err == PH_ERR_FILE_UNREADABLE || err == PH_ERR_FILE_CHANGED;
     out->kind = unreadable ? PH_EVENT_UNREADABLE : PH_EVENT_FAILED;
     out->err = err;
-    ph_text_copy(t->reason, sizeof t->reason, ph_str_from(x->reason));
+    ph_text_copy(t->reason, sizeof t->reason, ph_str_from(x->why ? x->why : x->reason));
 }
 
 /* The request is over: what it was, or what it was not. It is kept while the event is in use. */

@@ -39,7 +39,8 @@ PERHAPS = "S3 may have the object all the same"
 
 
 def row(fault, exit_code, code=None, *options, small=False, verified="object", left=0, **more):
-    """`code` is the failure's; without one the upload is done. `more` are members of the JSON."""
+    """`code` is the failure's; without one the upload is done. `more` are members of the JSON, but `said` is
+    in the last line."""
     ROWS.append((fault, exit_code, code, options, small, verified, left, more))
 
 
@@ -97,8 +98,8 @@ for op in "Create", "UploadPart", "Complete", "PutObject":
         row(f"cut@{op}.{at}", 0, small=op == "PutObject", left=int(lost), warning=ORPHAN if lost else None)
 row("http-1.0", 0, retries=0)
 row("latin-1", 3, "ACCESS_DENIED", requestId="REQUEST-1")
-row("huge-body", 4, "NETWORK", "--tries", "2")
-row("huge-headers", 4, "NETWORK", "--tries", "2")
+row("huge-body", 4, "NETWORK", "--tries", "2", said="longer than 8 MiB")
+row("huge-headers", 4, "NETWORK", "--tries", "2", said="too many headers")
 row("slow-headers", 0, retries=0)
 row("continue", 0, retries=0)
 row("html-200", 1, "BAD_XML", "--tries", "2", warning=ORPHAN)
@@ -258,6 +259,8 @@ def run_row(server, files, case):
         check(f"{fault}: nothing stored", key in server.objects, more.pop("stored", False))
     warning = more.pop("warning", None)
     check(f"{fault}: warnings", [w for w in lines if "warning" in w and (warning or "\0") not in w], [])
+    said = more.pop("said", "")
+    check(f"{fault}: said", said in (lines[-1] if lines else ""), True)
     for member, value in more.items():
         check(f"{fault}: {member}", result.get(member), value)
     with server.lock:
