@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 from checks import CLEAN, PROGRAM, ROOT, STATE, check, finish, run
 
@@ -104,6 +105,19 @@ def try_streams(server, folder):
         check(f"closed {closed}: the object is the file", server.objects[key]["data"] == DATA, True)
 
 
+def try_dead_names(path):
+    """A name server that is slower than the limit holds up nobody for longer than that."""
+    begun = time.monotonic()
+    with subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", "trace=sendmmsg", "-e",
+                           "inject=sendmmsg:delay_enter=5000000", PROGRAM, "put", "--endpoint",
+                           "http://s3.nobody.invalid", "--path-style", "--timeout", "1", "--tries", "2", path,
+                           "s3://bucket/k"], env={**CLEAN, **KEYS}, stderr=subprocess.PIPE) as running:
+        last = next((line for line in running.stderr if line.startswith(b"parthaul: TIMEOUT: ")), b"")
+        check("no name server: what is said, and when", (b"Resolving" in last, time.monotonic() - begun < 8),
+              (True, True))
+        running.kill()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, data in (FILE, DATA), (EMPTY, b""):
@@ -115,7 +129,9 @@ def main():
         try_streams(server, folder)
         if may_trace():
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                names = pool.submit(try_dead_names, os.path.join(folder, FILE))
                 list(pool.map(lambda case: try_row(server, folder, case), ROWS))
+                names.result()
         else:
             print("SKIP: strace may not trace here, so no system call was made to fail")
         server.shutdown()
