@@ -25,8 +25,11 @@ void cli_checksum_help(void)
     cli_print(
         PH_STR("usage: parthaul checksum [OPTION]... FILE...\n"
                "\n"
-               "Prints what S3 would show for each file, a line each: VALUE  ALGORITHM/TYPE\n"
-               "FILE The file - is standard input.\n"
+               "Prints what S3 would show for each file, a line each:\n"
+               "\n"
+               "  VALUE  ALGORITHM/TYPE  FILE\n"
+               "\n"
+               "The file - is standard input.\n"
                "\n"
                "  --algorithm NAME   crc64nvme (default), crc32c, crc32, sha256, sha1 or md5;\n"
                "                     the value is in base64\n"
