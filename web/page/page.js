@@ -262,7 +262,8 @@ class Row {
         if (!error || this.busy) return;
         this.busy = true;
         try {
-            this.follow(error.resumable && kept ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
+            const goesOn = error.resumable && kept;
+            this.follow(goesOn ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
         } catch (refusal) {
             message(`${this.name}: ${/** @type {Error} */ (refusal).message}`);
         }
@@ -482,7 +483,8 @@ function since(time) {
     const minutes = Math.round((time - Date.now()) / 60_000);
     if (minutes > -1) return 'just now';
     if (minutes > -60) return ago.format(minutes, 'minute');
-    return minutes > -60 * 36 ? ago.format(Math.round(minutes / 60), 'hour') : ago.format(Math.round(minutes / 1440), 'day');
+    if (minutes > -60 * 36) return ago.format(Math.round(minutes / 60), 'hour');
+    return ago.format(Math.round(minutes / 1440), 'day');
 }
 
 /** List them, but for those that have a row below. */

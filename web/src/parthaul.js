@@ -234,7 +234,10 @@ export class Upload extends EventTarget {
         }
     }
 
-    /** The end has a message of its own, with the receipt or the failure. @param {string} state @param {boolean} paused */
+    /**
+     * The end has a message of its own, with the receipt or the failure.
+     * @param {string} state @param {boolean} paused
+     */
     #goTo(state, paused) {
         if (state !== 'done' && state !== 'failed') this.#setState(state, paused);
     }
@@ -463,7 +466,8 @@ export class Parthaul extends EventTarget {
         this.#uploads.set(id, upload);
         if (all.confirmLeave) addEventListener('beforeunload', this.#leave);
         const message = "the file's type is none that can be sent, and left out";
-        if (type !== file.type) setTimeout(() => upload.dispatchEvent(new CustomEvent('warning', { detail: { message } })));
+        const warn = () => upload.dispatchEvent(new CustomEvent('warning', { detail: { message } }));
+        if (type !== file.type) setTimeout(warn); // so that who calls can listen first
         if (signal) {
             const abort = () => upload.abort();
             if (signal.aborted) abort();
@@ -534,7 +538,8 @@ export class Parthaul extends EventTarget {
         this.#worker = worker;
         this.#silence = 0;
         this.#pings = setInterval(() => this.#ping(), PING_MS);
-        this.#post({ kind: 'start', config: { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false } });
+        const config = { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false };
+        this.#post({ kind: 'start', config });
         this.#network();
     }
 
@@ -595,7 +600,9 @@ export class Parthaul extends EventTarget {
 
     /** @param {string} url */
     async #isBlocked(url) {
-        await fetch(url, { method: 'HEAD', mode: 'no-cors', credentials: 'omit', referrerPolicy: 'no-referrer' }).catch(() => {});
+        /** @type {RequestInit} */
+        const question = { method: 'HEAD', mode: 'no-cors', credentials: 'omit', referrerPolicy: 'no-referrer' };
+        await fetch(url, question).catch(() => {});
         return this.#blocked['connect-src']?.startsWith(new URL(url).origin) ? url : '';
     }
 
@@ -603,7 +610,10 @@ export class Parthaul extends EventTarget {
     async #answer({ ask, what, about }) {
         const { getToken, getCredentials } = this.#options;
         try {
-            const value = await (what === 'token' ? getToken?.(about) : what === 'policy' ? this.#isBlocked(about.url) : getCredentials?.(about));
+            const value =
+                what === 'policy'
+                    ? await this.#isBlocked(about.url)
+                    : await (what === 'token' ? getToken?.(about) : getCredentials?.(about));
             const text = typeof value === 'string' ? value : value ? JSON.stringify(value) : '';
             this.#post({ kind: 'answer', ask, value: text ?? '' });
         } catch (error) {

@@ -57,6 +57,8 @@ const NOTE_MS = 5000;
 const API_LIMIT_MS = 30_000;
 /** The same for the page's getToken() or getCredentials(), which may have to ask elsewhere. */
 const PAGE_LIMIT_MS = 60_000;
+/** The same for the server of this page, which is asked what time it is. */
+const CLOCK_LIMIT_MS = 5000;
 /** No answer of a credentials API is longer. */
 const LONGEST_GRANT = 1 << 18;
 /** No longer sentence goes to the engine. */
@@ -283,13 +285,19 @@ function end(job, last) {
     wake(); // there is room for another
 }
 
-/** What was to be discarded, and S3 may have parts of it. @param {Job} job @param {Failure} failure @returns {Failure} */
+/**
+ * What was to be discarded, and S3 may have parts of it.
+ * @param {Job} job @param {Failure} failure @returns {Failure}
+ */
 const unsure = (job, failure) =>
     job.request.discard && failure.resumable
         ? { ...failure, code: 'NOT_DISCARDED', message: job.warning ?? failure.message }
         : failure;
 
-/** What an exception of the engine means; any other is our bug. @param {unknown} error @param {Job} job @returns {Failure} */
+/**
+ * What an exception of the engine means; any other is our bug.
+ * @param {unknown} error @param {Job} job @returns {Failure}
+ */
 function failureOf(error, job) {
     if (!(error instanceof EngineError)) throw error;
     return { code: error.code, message: error.message, resumable: !!job.kept };
@@ -713,7 +721,8 @@ async function askPage(job, question) {
 async function withTime(document, { why }) {
     if (why !== 'expiring' || document.includes('"serverTime"')) return document;
     try {
-        const { headers } = await fetch(config.wasmUrl, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(SETTLE_MS * 5) });
+        const signal = AbortSignal.timeout(CLOCK_LIMIT_MS);
+        const { headers } = await fetch(config.wasmUrl, { method: 'HEAD', cache: 'no-store', signal });
         // What comes out of a cache on the way says how long it was there.
         const time = Date.parse(headers.get('date') ?? '') + 1000 * Number(headers.get('age') ?? 0);
         const serverTime = new Date(time).toISOString().replace(/\.\d+/, '');
@@ -968,7 +977,8 @@ async function start(given) {
     try {
         [engine] = await Promise.all([load(), recall()]);
     } catch (error) {
-        post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}`, code: /** @type {any} */ (error).code });
+        const { code } = /** @type {any} */ (error);
+        post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}`, code });
         return;
     }
     post({ kind: 'ready', tables: engine.tables });
