@@ -140,7 +140,7 @@ distclean: clean ## and what was fetched
 	rm -rf $B web/node_modules
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all demo test check unit sim sim-mutants fuzz coverage bench bench-kernels bench-api size types lint format lambda install deps clean distclean help force
 .DEFAULT_GOAL := all
