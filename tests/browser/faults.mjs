@@ -454,6 +454,23 @@ test('cancelling is thorough where Abort fails at first', async () => {
     assert.equal(await uploadsLeft(key), 0);
 });
 
+test('what begins while the uploader closes is aborted, too', async () => {
+    await faults.rules({ operation: 'Abort', delayMs: 500 });
+    await page.choose('#own', path);
+    const codes = await page.evaluate(async (lent) => {
+        const parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false });
+        const begin = (key) => parthaul.upload(document.querySelector('#own').files[0], { key, partSize: 5 << 20 });
+        const first = begin('closing/1');
+        await new Promise((resolve) => first.addEventListener('part', resolve));
+        const closed = parthaul.close();
+        const second = begin('closing/2');
+        await closed;
+        return Promise.all([first, second].map(({ done }) => done.catch(({ code }) => code)));
+    }, everything());
+    assert.deepEqual(codes, ['ABORTED', 'ABORTED']);
+    assert.equal((await uploadsLeft('closing/1')) + (await uploadsLeft('closing/2')), 0);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 await runIn(browserNames, {
     async before(name) {
         browser = await startBrowser(name, `${work}/profile-${name}`);

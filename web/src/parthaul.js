@@ -490,9 +490,11 @@ export class Parthaul extends EventTarget {
      * waited for until S3 knows.
      */
     async close() {
-        const uploads = [...this.#uploads.values()].filter((upload) => !upload.kept);
-        for (const upload of uploads) upload.abort();
-        await Promise.allSettled(uploads.map((upload) => upload.done));
+        // Again for those that begin meanwhile.
+        for (let uploads; (uploads = [...this.#uploads.values()].filter((upload) => !upload.kept)).length; ) {
+            for (const upload of uploads) upload.abort();
+            await Promise.allSettled(uploads.map((upload) => upload.done));
+        }
         removeEventListener('online', this.#network);
         removeEventListener('offline', this.#network);
         removeEventListener('pagehide', this.#hide);
