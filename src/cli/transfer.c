@@ -178,13 +178,14 @@ static size_t make_headers(transfer *x)
 
 /*
  * S3 gives an object that it has stored an ETag, which here no CORS rule hides. Whoever says yes, and
- * no more, may be a portal or a proxy.
+ * no more, may be a portal or a proxy. After a form some servers state but the request's id.
  */
 static bool says_nothing(const transfer *x, size_t header_count)
 {
+    ph_str of_s3 = x->form ? PH_STR("x-amz-") : PH_STR("x-amz-checksum-");
     for (size_t i = 0; i < header_count; i++)
         if (ph_str_equal(x->header[i].name, PH_STR("etag")) ||
-            ph_str_starts(x->header[i].name, PH_STR("x-amz-checksum-")))
+            ph_str_starts(x->header[i].name, of_s3))
             return false;
     return x->body.len == 0; /* the engine reads what it says */
 }
@@ -421,6 +422,7 @@ int transfers_post(transfers *t, uint32_t id, const transfer_form *f)
     x->length = f->file->size;
     x->hash = f->hash;
     x->hash_alg = f->hash->alg;
+    x->whole = true;
     x->form = x->easy ? curl_mime_init(x->easy) : NULL;
     bool ok = x->form && ph_str_copy(f->url, &url) == PH_OK;
     for (size_t i = 0; ok && i < f->field_count; i++)

@@ -453,7 +453,9 @@ def try_post_faults(folder):
     ask("other bytes, once", one, (0, None, 1), says(204, ETag='"' + "0" * 32 + '"'), stores)
     got, _ = ask("other bytes", one, (5, "BAD_DIGEST", 1), says(204, ETag='"' + "0" * 32 + '"'),
                  options=["--tries", "2"])
-    got, _ = ask("no ETag", one, (0, None, 0), says(204))
+    ask("a bare yes, once", one, (0, None, 1), says(200), stores)
+    ask("a bare yes", one, (4, "NOT_S3", 1), says(204), options=["--tries", "2"])
+    got, _ = ask("no ETag", one, (0, None, 0), says(204, x_amz_request_id="R"))
     check("post: no ETag: not verified", got.get("verifiedCount"), 0)
     got, _ = ask("KMS", one, (0, None, 0), says(204, ETag='"' + "0" * 32 + '"',
                                                x_amz_server_side_encryption="aws:kms"))
