@@ -282,11 +282,11 @@ static int say_failure(report *r, int err, const char *operation, const ask_answ
     return report_failure(r, &f, a->reason);
 }
 
-static int read_grant(const ask_answer *a, loan *out, ph_buf *why)
+static int read_grant(const login *l, const ask_answer *a, loan *out, ph_buf *why)
 {
     ph_json *doc;
     ph_str body = ph_buf_view(&a->body);
-    int err = login_refusal(a->status, body, why);
+    int err = login_refusal(l, a->status, body, why);
     if (err == PH_OK)
         err = ph_grant_parse(body, &out->grant);
     if (err == PH_OK && !out->grant.creds.access_key_id.len)
@@ -318,7 +318,7 @@ static int ask_api(const char *command, const arguments *a, report *r, loan *out
     ph_buf_init(&why, 1024);
     int err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, &answer);
     if (err == PH_OK)
-        err = read_grant(&answer, out, &why);
+        err = read_grant(&l, &answer, out, &why);
     if (err != PH_OK)
         code = say_failure(r, err, "GET /v1/credentials", &answer, "", ph_buf_view(&why));
     ph_buf_clear(&why);

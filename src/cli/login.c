@@ -15,6 +15,7 @@
 #include "core/str.h"
 
 #define MAX_DOCUMENT (64u << 10)
+#define BEARER "Bearer "
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
@@ -49,7 +50,7 @@ static int fill(login *l, ph_str base, const char *path, ph_str token, ph_str ap
         base.len--;
     int err = join("", base, path, &l->url);
     if (err == PH_OK && token.len)
-        err = join("Bearer ", token, "", &l->bearer);
+        err = join(BEARER, token, "", &l->bearer);
     if (err == PH_OK && api_key.len)
         err = ph_str_copy(api_key, &l->api_key);
     if (err != PH_OK)
@@ -130,12 +131,26 @@ static int err_of_status(int status)
     }
 }
 
-/* Our API gives its reasons as RFC 9457's problem details; others may not. */
-static void explain(int err, int status, const ph_json *doc, ph_buf *why)
+static bool holds(ph_str text, ph_str secret)
 {
+    for (; secret.len && text.len >= secret.len; text = ph_str_skip(text, 1))
+        if (ph_str_starts(text, secret))
+            return true;
+    return false;
+}
+
+/*
+ * Our API gives its reasons as RFC 9457's problem details; others may not. Some gateways quote the
+ * header that they do not like.
+ */
+static void explain(const login *l, int err, int status, const ph_json *doc, ph_buf *why)
+{
+    ph_str token = ph_str_skip(l->bearer, l->bearer.len ? sizeof BEARER - 1 : 0);
     ph_str detail = ph_json_member_text(doc, "detail");
     if (!detail.len) /* gateways say no more than this */
         detail = ph_json_member_text(doc, "message");
+    if (holds(detail, token) || holds(detail, l->api_key))
+        detail.len = 0;
     ph_buf_cstr(why, ph_err_text(err));
     ph_buf_cstr(why, " (");
     if (detail.len) {
@@ -148,7 +163,7 @@ static void explain(int err, int status, const ph_json *doc, ph_buf *why)
 }
 
 /* see login.h */
-int login_refusal(int status, ph_str body, ph_buf *why)
+int login_refusal(const login *l, int status, ph_str body, ph_buf *why)
 {
     ph_json *doc = NULL;
     int err = err_of_status(status);
@@ -156,7 +171,7 @@ int login_refusal(int status, ph_str body, ph_buf *why)
         return PH_OK;
     if (ph_json_parse(body, &doc) != PH_OK)
         doc = NULL;
-    explain(err, status, doc, why);
+    explain(l, err, status, doc, why);
     ph_json_free(doc);
     return err;
 }
@@ -198,7 +213,7 @@ int login_answer(const login *l, int status, ph_str body, ph_buf *document, ph_b
 {
     ph_json *doc = NULL;
     ph_grant grant;
-    int err = login_refusal(status, body, why);
+    int err = login_refusal(l, status, body, why);
     if (err == PH_OK)
         err = ph_json_parse(body, &doc);
     if (err != PH_OK)

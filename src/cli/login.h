@@ -33,10 +33,10 @@ size_t login_headers(const login *l, ph_header out[LOGIN_HEADERS]);
 
 /*
  * What the API's status means, PH_OK for 200; for anything else `why` gets a sentence with the
- * reason that the answer gives. Errors: PH_ERR_SIGN_IN, PH_ERR_FORBIDDEN, PH_ERR_NO_CREDENTIALS,
+ * reason that the answer gives, unless it quotes a secret. Errors: PH_ERR_SIGN_IN, PH_ERR_FORBIDDEN, PH_ERR_NO_CREDENTIALS,
  * PH_ERR_BAD_CREDENTIALS.
  */
-int login_refusal(int status, ph_str body, ph_buf *why);
+int login_refusal(const login *l, int status, ph_str body, ph_buf *why);
 
 /* Add the environment's credentials as a document of creds.h. False when there are none. */
 bool login_environment(ph_buf *document);

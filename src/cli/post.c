@@ -304,7 +304,7 @@ static int get_form(post *p, ph_failure *out)
     int err = ask_send(&request, (uint32_t)p->a->tries, (uint32_t)p->a->timeout_s * 1000,
                        &p->report, &answer);
     if (err == PH_OK)
-        err = login_refusal(answer.status, ph_buf_view(&answer.body), &why);
+        err = login_refusal(&p->login, answer.status, ph_buf_view(&answer.body), &why);
     if (err == PH_OK)
         err = read_form(ph_buf_view(&answer.body), cli_running_ms(), &f);
     if (err == PH_OK && p->form.doc && !ph_str_equal(f.prefix, p->form.prefix)) {

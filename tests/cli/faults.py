@@ -313,6 +313,9 @@ def try_api(server, files):
         done, result, _ = ask(name, "faults/never", *options)
         check(f"API {name}", (done.returncode, result.get("code")), (exit_code, code))
     check("API: its words", "said the API" in ask("403", "faults/never")[1].get("message", ""), True)
+    done, result, _ = ask("quotes", "faults/never")
+    check("API: a gateway that quotes the token", (done.returncode, b"a.b.c" in done.stdout + done.stderr,
+                                                   "HTTP 403" in result.get("message", "")), (3, False, True))
     done, result, _ = ask("ok", "faults/never", token="wrong")
     check("API: wrong token", (done.returncode, result.get("code")), (3, "SIGN_IN"))
     check("API: nothing was sent", "faults/never" in [entry[0] for entry in server.log], False)

@@ -365,6 +365,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(404)
         if name.isdigit():
             return self.answer(int(name), json.dumps({"detail": "said the API"}))
+        if name == "quotes":
+            return self.answer(403, json.dumps({"message": "what is " + self.headers["authorization"]}))
         if name == "once-500" and nth == 1:
             return self.answer(500, "<html>")
         if name == "html":
