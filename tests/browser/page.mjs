@@ -545,6 +545,16 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
         const refuse = (code) => () => {
             throw Object.assign(new Error('the user left'), { code });
         };
+        const hearsAfterClose = async () => {
+            const parthaul = new Parthaul({ api, getToken: () => '', workerUrl });
+            await parthaul.close();
+            await parthaul.unfinished();
+            Object.defineProperty(navigator, 'onLine', { value: false, configurable: true });
+            dispatchEvent(new Event('offline'));
+            for (let i = 0; i < 50 && parthaul.online; i++) await new Promise((next) => setTimeout(next, 100));
+            await parthaul.close();
+            return !parthaul.online;
+        };
         return {
             gone: await fail({ api, getToken: () => '' }, gone),
             noModule: await fail({ api, wasmUrl: '/parthaul/nothing.wasm' }),
@@ -557,6 +567,7 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
             endless: await fail({ getCredentials: () => 'x'.repeat(3e6) }),
             nul: await fail({ getCredentials: () => { throw new Error('a\0b'); } }),
             noToken: await fail({ api, getToken: () => 'SECRET\nTOKEN' }),
+            hearsAfterClose: await hearsAfterClose(),
         };
     }, demo.api);
     assert.match(result.gone, /^FILE_UNREADABLE: ./);
@@ -571,6 +582,7 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
     assert.match(result.nul, /^NO_CREDENTIALS: ab/);
     assert.match(result.noToken, /^SIGN_IN: .*no header/);
     assert.doesNotMatch(result.noToken, /SECRET/);
+    assert.ok(result.hearsAfterClose, 'who is used again after close() hears that the browser is offline');
     await page.close();
 });
 

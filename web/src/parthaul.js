@@ -373,10 +373,6 @@ export class Parthaul extends EventTarget {
         engineOptions(options);
         this.#options = options;
         this.#start();
-        addEventListener('online', this.#network);
-        addEventListener('offline', this.#network);
-        addEventListener('pagehide', this.#hide);
-        document.addEventListener('securitypolicyviolation', this.#violated);
     }
 
     /**
@@ -487,7 +483,7 @@ export class Parthaul extends EventTarget {
 
     /**
      * End the worker. Uploads that are kept can go on later, by resume(); all others are aborted, and
-     * waited for until S3 knows.
+     * waited for until S3 knows. The next call of upload() or unfinished() starts it again.
      */
     async close() {
         // Again for those that begin meanwhile.
@@ -516,9 +512,13 @@ export class Parthaul extends EventTarget {
         for (const upload of uploads) deliver(upload, { ...failure, resumable: !!upload.kept });
     }
 
-    /** Have a worker: at the beginning, and again after a crash. */
+    /** Have a worker: at the beginning, and again after a crash or close(). */
     #start() {
         if (this.#worker) return;
+        addEventListener('online', this.#network);
+        addEventListener('offline', this.#network);
+        addEventListener('pagehide', this.#hide);
+        document.addEventListener('securitypolicyviolation', this.#violated);
         const { api, connections = 6, transport = 'fetch', workerUrl, keep } = this.#options;
         const wasm = this.#options.wasmUrl ?? new URL('./parthaul.wasm', import.meta.url);
         const scalar = this.#options.scalarUrl ?? new URL('./parthaul-scalar.wasm', import.meta.url);
