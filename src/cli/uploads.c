@@ -371,7 +371,9 @@ static void handle(work *w, const ph_unfinished *u)
 {
     const arguments *a = w->options;
     found f = {.upload = u, .state = "unfinished"};
-    uint64_t now = now_ms(w), age = now > u->initiated_ms ? now - u->initiated_ms : 0;
+    /* What is aborted is lost: it has to be old by the server's clock, and by ours. */
+    uint64_t theirs = now_ms(w), ours = cli_wall_ms(), now = theirs < ours ? theirs : ours;
+    uint64_t age = now > u->initiated_ms ? now - u->initiated_ms : 0;
     bool old = a->abort && u->initiated_ms && age >= a->age_ms;
     int err = a->sizes ? measure(w, &f) : PH_OK;
     if (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND) {

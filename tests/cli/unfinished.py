@@ -172,6 +172,11 @@ def try_aborts():
     with scripted(says(200, page([("k", "1", OLD)]), date="Wed, 01 Jan 2020 01:00:00 GMT")) as server:
         code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "1d")
         check("the server's clock counts", (code, found["uploads"][0]["state"]), (0, "unfinished"))
+    # ... unless it is one that cannot be: an upload of today is not aborted.
+    today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    with scripted(says(200, page([("k", "1", today)]), date="Fri, 31 Dec 9999 23:59:59 GMT")) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "2d")
+        check("a clock that cannot be", (code, found["uploads"][0]["state"], len(server.seen)), (0, "unfinished", 1))
 
 
 def try_answers():
