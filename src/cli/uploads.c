@@ -150,7 +150,8 @@ typedef struct work {
     uint64_t server_ms; /* the server's clock when it last answered ... */
     uint64_t at_ms;     /* ... and ours, which nobody sets, at that time */
     report report;
-    ph_failure failure; /* of what failed last */
+    ph_failure failure; /* of what failed last ... */
+    char reason[256];   /* ... and what the transport said */
     int code;           /* to exit with */
     uint64_t listed, aborted, failed;
 } work;
@@ -165,6 +166,7 @@ static void note_failure(work *w, ph_operation op, const ask_answer *a, const ph
 {
     ph_failure *f = &w->failure;
     *f = (ph_failure){.err = err, .http_status = a->status};
+    ph_text_copy(w->reason, sizeof w->reason, ph_str_from(a->reason));
     ph_text_copy(f->operation, sizeof f->operation, ph_str_from(ph_operation_name(op)));
     ph_text_copy(f->message, sizeof f->message, ph_str_from(ph_err_text(err)));
     ph_text_copy(f->request_id, sizeof f->request_id, ph_str_from(a->request_id));
@@ -392,7 +394,7 @@ static void handle(work *w, const ph_unfinished *u)
         if (w->code == CLI_DONE)
             w->code = cli_exit_of(err);
         w->failure.err = err;
-        report_failure(&w->report, &w->failure, "");
+        report_failure(&w->report, &w->failure, w->reason);
     }
     if (a->json)
         print_object(w, &f, err);
@@ -487,7 +489,7 @@ static int run(work *w)
         printf("{\"uploads\":[");
     err = list_all(w);
     if (err != PH_OK)
-        w->code = report_failure(&w->report, &w->failure, "");
+        w->code = report_failure(&w->report, &w->failure, w->reason);
     if (a->json)
         close_document(w, err);
     else if (err == PH_OK && !a->quiet)

@@ -194,8 +194,8 @@ def try_answers():
         check("too busy", uploads(server.url, "s3://bucket/")[0], 0)
     with scripted(says(200, b"<html>sign in to this network</html>")) as server:
         check("a portal", uploads(server.url, "s3://bucket/")[1]["code"], "BAD_XML")
-    code, found, _ = uploads("http://127.0.0.1:1", "s3://bucket/", "--tries", "1")
-    check("nobody there", (code, found["code"]), (4, "NETWORK"))
+    code, found, err = uploads("http://127.0.0.1:1", "s3://bucket/", "--tries", "1")
+    check("nobody there", (code, found["code"], "127.0.0.1 port 1" in err), (4, "NETWORK", True))
     for arguments in ((), ("bucket",), ("s3://",), ("s3://bucket/", "more"), ("--dry-run", "s3://bucket/"),
                       *(("--abort-older-than", age, "s3://bucket/") for age in
                         ("", "7", "d", "-1d", "7w", "7 d", "1.5d", "99999999d"))):
