@@ -88,9 +88,10 @@ void cli_place(ph_str region, ph_str endpoint, ph_target *out);
 /* The first of AWS_REGION and AWS_DEFAULT_REGION, else us-east-1. */
 ph_str cli_region(void);
 
-/* The credentials of the environment: views. False when there are none. */
+/* The credentials of the environment: views. False when there are none, or none that can be. */
 bool cli_creds(ph_creds *out);
-#define CLI_NO_CREDS "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+#define CLI_NO_CREDS \
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, without line ends"
 
 /* The clock on the wall, and one that nobody sets, in milliseconds; and how long the machine has
  * slept since it was started. */

@@ -203,13 +203,24 @@ ph_str cli_region(void)
     return region.len ? region : PH_STR("us-east-1");
 }
 
+/* A file with the line ends of Windows leaves one of them in each value. */
+static bool has_control(ph_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 /* see cli.h */
 bool cli_creds(ph_creds *out)
 {
     *out = (ph_creds){.access_key_id = cli_env("AWS_ACCESS_KEY_ID"),
                       .secret_access_key = cli_env("AWS_SECRET_ACCESS_KEY"),
                       .session_token = cli_env("AWS_SESSION_TOKEN")};
-    return out->access_key_id.len && out->secret_access_key.len;
+    return out->access_key_id.len && out->secret_access_key.len &&
+           !has_control(out->access_key_id) && !has_control(out->secret_access_key) &&
+           !has_control(out->session_token);
 }
 
 /* see cli.h */

@@ -495,6 +495,13 @@ def try_stopped(path):
     server.shutdown()
 
 
+def try_line_ends(server, path):
+    """What a file with the line ends of Windows makes of the environment is no wrong secret."""
+    for name in (*KEYS, "AWS_SESSION_TOKEN"):
+        done = put(server, "faults/fine@line-ends", path=path, env={name: "value\r"})
+        check(f"a line end in {name}", (done.returncode, b"without line ends" in done.stderr), (2, True))
+
+
 def try_proxy(server, path):
     """What is on this machine is not reached through a proxy."""
     done = put(server, "faults/fine@proxy", path=path, env={"http_proxy": "http://127.0.0.1:1"})
@@ -579,6 +586,7 @@ def main():
             try_changing_file(server, folder)
             try_progress(server, files[False])
             try_outputs(server, files)
+            try_line_ends(server, files[True])
             try_proxy(server, files[True])
             try_no_files(server, folder)
             try_looking(files[True])
