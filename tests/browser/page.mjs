@@ -3,7 +3,7 @@
 // lies in the bucket is read back with a client that is not ours.
 
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
@@ -255,6 +255,38 @@ test('a file that changes on disk while it is sent is refused by name', async ()
     assert.deepEqual(await reader.ask({ do: 'keys', prefix: `upload/${user('dave')}/` }), []);
     await page.close();
 });
+
+test('a request that never ends, since the file got shorter, is seen when its time is over', async () => {
+    const page = await openModule(browser, demo);
+    const path = makeFile('shorter.bin', 2 * MiB);
+    const token = mint(demo, { sub: user('dora') });
+    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+    await page.choose('#own', path);
+    await page.evaluate((granted) => {
+        const key = `${granted.prefix}shorter.bin`;
+        window.parthaul = new Parthaul({ getCredentials: () => granted, workerUrl, keep: false, key });
+    }, await answer.json());
+    await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
+    const [worker] = page.page.workers();
+    await worker.evaluate(() => { // as in Firefox and WebKit, in a hundredth of the time
+        const { setTimeout } = self;
+        self.setTimeout = (act, ms) => setTimeout(act, ms / 100);
+        self.fetch = (url, { signal }) =>
+            new Promise((resolve, reject) => {
+                self.asked = true;
+                signal.addEventListener('abort', reject);
+            });
+    });
+    await page.evaluate(() => {
+        const upload = parthaul.upload(document.querySelector('#own').files[0], { tries: 2, patienceMs: 1 });
+        window.ended = upload.done.catch(plain);
+    });
+    await until(() => worker.evaluate(() => self.asked), 'the request');
+    truncateSync(path, 1000);
+    const { code } = await page.evaluate(() => window.ended);
+    assert.equal(code, 'FILE_CHANGED');
+    await page.close();
+}, { only: 'chromium', why: 'whose worker can be reached' });
 
 test('while the browser is offline an upload waits', async () => {
     const page = await openPage();

@@ -456,8 +456,9 @@ async function send(job, { id, request }) {
     } catch {
         event = { kind: 'failed', id, code: controller.signal.aborted ? 'TIMEOUT' : 'NETWORK' };
         if (event.code === 'NETWORK') suspect(job, place);
-        // A browser says no more than that it failed. A file that changed on disk looks the same.
-        if (body instanceof Blob && event.code === 'NETWORK') {
+        // A browser says no more than that it failed. A file that changed on disk looks the same; in Firefox
+        // and WebKit, where it got shorter, the request just never ends.
+        if (body instanceof Blob && controller.signal.reason !== 'CANCEL') {
             const code = await unreadable(job, body);
             if (code) event = { kind: 'unreadable', id, code };
         }
