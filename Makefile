@@ -88,12 +88,13 @@ coverage: $(core_tests:%=$B/covered/%) $D/node.ok ## how much of src/core the te
 types: $D/node.ok ## the types of the JavaScript
 	@web/node_modules/.bin/tsc -p web
 
-lint: $D/lint.ok ## formatting, static analysis, and that the core does no I/O
+lint: $D/lint.ok ## formatting, static analysis, that the core does no I/O and every file has its line in a README
 	@clang-format --dry-run -Werror $(sources)
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr -Isrc \
 		--enable=warning,portability --suppress='*:$D/*' $(core) $(cli) $(api)
 	@! grep -nE '#include *<(stdio|time|errno|fcntl|unistd|pthread|sys/|netinet/|arpa/|signal)' \
 		src/parthaul.h src/core/*
+	@tests/setup/readmes.py
 
 format: $D/lint.ok ## rewrites our C files in the one format
 	@clang-format -i $(sources)
