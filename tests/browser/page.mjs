@@ -406,6 +406,15 @@ test('the page can be used by keyboard and says what happens', async () => {
     assert.ok(names.includes('Remove announced.bin'), String(names));
     const bar = await page.find('progress', (p) => [p.getAttribute('aria-label'), p.getAttribute('aria-valuetext')]);
     assert.deepEqual(bar, ['announced.bin', '100%, Done, verified by S3']);
+    // What fails is said, too.
+    await page.evaluate(() => (navigator.clipboard.writeText = () => Promise.reject(new Error('no'))));
+    await click(page, 'summary');
+    await page.waitFor('dd');
+    await click(page, '.copy');
+    await until(() => page.find('.copy', (button) => button.innerText === 'The browser does not let it be copied'), 'the word');
+    await click(page, '#sign-out');
+    await choose(page, makeFile('late.bin', 1000));
+    await until(() => page.find('#live', (p) => /^late.bin: failed, .*no bearer token/.test(p.innerText)), 'the reason');
     await page.close();
 });
 

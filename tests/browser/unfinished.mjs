@@ -3,7 +3,7 @@
 // nothing. In Chromium, with the demo's servers.
 
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 
 import { startBrowser } from './browsers.mjs';
 import { makeFile, MiB } from './common.mjs';
@@ -312,6 +312,33 @@ test('a handle of the file makes going on one call, when it leads to the same fi
     });
     assert.equal(receipt.verified, 'object');
     assert.equal(receipt.size, 60 * MiB);
+    assert.deepEqual(await uploadsLeft(), []);
+    await page.close();
+});
+
+test('a folder that is dropped is refused, and a handle that leads nowhere lets the user choose', async () => {
+    const path = makeFile('reloaded.bin', 400 * MiB);
+    const page = await openPage();
+    await signIn(page, 'paul');
+    const cdp = await page.createCDPSession();
+    const data = { items: [], files: [`${work}/files`, path], dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver', 'drop']) await cdp.send('Input.dispatchDragEvent', { type, x: 100, y: 100, data });
+    await until(async () => (await reader.ask({ do: 'parts', prefix: 'upload/paul/' })) > 0, 'a part');
+    assert.equal(await page.$eval('#message', (p) => p.innerText), 'Folders are not taken: choose the files in them.');
+    assert.equal((await rows(page)).length, 1);
+    await page.reload();
+    await signIn(page, 'paul');
+    await page.waitForSelector('#kept .go-on');
+    assert.match(await page.$eval('#kept .what', (p) => p.innerText), /It can go on\.$/);
+    renameSync(path, `${path}.moved`);
+    await click(page, '#kept .go-on');
+    await until(() => page.$eval('#kept .what', (p) => p.innerText.endsWith('with the same file.')), 'the other way');
+    renameSync(`${path}.moved`, path);
+    const [dialog] = await Promise.all([page.waitForFileChooser(), page.click('#kept .go-on')]);
+    await dialog.accept([path]);
+    await until(async () => (await rows(page)).length === 1, 'it to go on');
+    await click(page, '.cancel');
+    await until(async () => (await rows(page))[0].code === 'ABORTED', 'the end');
     assert.deepEqual(await uploadsLeft(), []);
     await page.close();
 });

@@ -224,6 +224,7 @@ const byElement = new WeakMap();
 class Row {
     visible = false;
     warned = '';
+    rested = false;
     ended = false;
     /** Whoever clicks twice means it once. */
     busy = false;
@@ -286,7 +287,7 @@ class Row {
     /** @param {Upload} upload */
     follow(upload) {
         this.upload = upload;
-        this.ended = false;
+        this.ended = this.rested = false;
         this.warned = '';
         this.find('.warning')?.remove();
         const later = () => this.upload === upload && paintLater(this);
@@ -348,6 +349,10 @@ class Row {
         }
         this.picture();
         if (upload.ended && !this.ended) this.end();
+        const { code, message } = upload.reason ?? {};
+        if (!code || code === 'SIGN_IN' || this.rested) return; // each look ends a rest, and most begin another
+        this.rested = true;
+        announce(this.name, `resting, ${message}`);
     }
 
     words() {
@@ -372,7 +377,7 @@ class Row {
     end() {
         this.ended = true;
         const { receipt, error } = this.upload;
-        announce(this.name, receipt ? 'stored' : error?.code === 'ABORTED' ? 'cancelled' : 'failed');
+        announce(this.name, receipt ? 'stored' : error?.code === 'ABORTED' ? 'cancelled' : `failed, ${error?.reason}`);
         if (!receipt) return;
         const { bucket, key, etag = '', checksum = '', algorithm = '', verified } = receipt;
         Object.assign(this.li.dataset, { bucket, key, etag, checksum, algorithm, verified });
@@ -456,8 +461,12 @@ function fill(details, receipt) {
         VERIFIED[receipt.verified](receipt) + (receipt.unseen ? UNSEEN : '');
     const copy = /** @type {HTMLElement} */ (details.querySelector('.copy'));
     copy.addEventListener('click', async () => {
-        await navigator.clipboard.writeText(JSON.stringify(receipt, null, 2));
-        copy.textContent = 'Copied';
+        try {
+            await navigator.clipboard.writeText(JSON.stringify(receipt, null, 2));
+            copy.textContent = 'Copied';
+        } catch {
+            copy.textContent = 'The browser does not let it be copied'; // nor is there a clipboard by plain HTTP
+        }
         setTimeout(() => (copy.textContent = 'Copy as JSON'), 2000);
     });
 }
@@ -468,6 +477,8 @@ function fill(details, receipt) {
 let unfinished = [];
 /** Files that another tab has begun, and that go on here when it is closed. @type {Map<string, Coming>} */
 const held = new Map();
+/** Those whose handle leads to no file any more: the next click lets the user choose. @type {Set<string>} */
+const lost = new Set();
 /** Those that are just being started again. @type {Set<string>} */
 const goingOn = new Set();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -493,6 +504,7 @@ async function showKept() {
     showing = undefined;
     const worker = token ? await parthaul() : undefined;
     const all = (await worker?.unfinished()) ?? [];
+    for (const kept of all) if (lost.has(kept.id)) kept.handle = undefined;
     const shown = new Set([...rows].map(({ upload }) => upload.kept));
     unfinished = all.filter(({ id, running }) => !shown.has(id) && running !== 'here');
     for (const [id, { file, handle }] of held) {
@@ -567,7 +579,7 @@ async function goOn(kept, file, handle) {
         const here = [...rows].some(({ upload }) => upload.kept === kept.id);
         if (code === 'IN_USE' && file && !here) held.set(kept.id, { file, handle });
         else message(`${kept.name}: ${text}`);
-        if (code === 'FILE_NEEDED') kept.handle = undefined; // the next click lets the user choose
+        if (code === 'FILE_NEEDED') lost.add(kept.id);
     }
     goingOn.delete(kept.id);
     showKeptLater();
