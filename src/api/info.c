@@ -69,7 +69,7 @@ void call_about(call *c)
     ph_json_add_text(b, "region", config->region);
     ph_json_add_text(b, "endpoint", config->s3_endpoint);
     ph_json_add_cstr(b, "auth", modes[config->auth]);
-    add_list(b, "roads", PH_STR("put,multipart,post"));
+    add_list(b, "uploadTypes", PH_STR("put,multipart,post"));
     ph_json_open(b, "limits");
     ph_json_add_u64(b, "putSize", config->put_limit);
     ph_json_add_u64(b, "size", config->max_size);

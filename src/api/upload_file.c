@@ -165,18 +165,18 @@ static api_verdict read_checksum(const ph_json *value, api_file *out)
     return good;
 }
 
-static api_verdict read_road(const ph_json *document, api_file *out)
+static api_verdict read_upload_type(const ph_json *document, api_file *out)
 {
-    const ph_json *road = ph_json_member(document, "road");
-    if (!road)
+    const ph_json *value = ph_json_member(document, "uploadType");
+    if (!value)
         return good;
-    ph_str name = ph_json_text(road);
+    ph_str name = ph_json_text(value);
     if (ph_str_equal(name, PH_STR("post")))
-        out->road = API_ROAD_POST;
+        out->upload_type = API_UPLOAD_POST;
     else if (ph_str_equal(name, PH_STR("multipart")))
-        out->road = API_ROAD_MULTIPART;
+        out->upload_type = API_UPLOAD_MULTIPART;
     else if (!ph_str_equal(name, PH_STR("put"))) /* "put" is what is preferred anyway */
-        return bad("road: is none of put, multipart, post");
+        return bad("uploadType: is none of put, multipart, post");
     return good;
 }
 
@@ -212,7 +212,7 @@ api_verdict api_file_read(const api_config *config, const ph_json *document, api
     if (verdict.problem == API_NO_PROBLEM && checksum)
         verdict = read_checksum(checksum, out);
     if (verdict.problem == API_NO_PROBLEM)
-        verdict = read_road(document, out);
+        verdict = read_upload_type(document, out);
     if (verdict.problem == API_NO_PROBLEM)
         verdict = read_plain(config, document, out);
     if (verdict.problem == API_NO_PROBLEM)

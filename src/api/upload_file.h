@@ -11,11 +11,11 @@
 
 #define API_FILE_PROPERTIES 24
 
-typedef enum api_road {
-    API_ROAD_ANY, /* the service chooses: PUT or multipart */
-    API_ROAD_MULTIPART,
-    API_ROAD_POST,
-} api_road;
+typedef enum api_upload_type {
+    API_UPLOAD_ANY, /* the service chooses: PUT or multipart */
+    API_UPLOAD_MULTIPART,
+    API_UPLOAD_POST,
+} api_upload_type;
 
 /* Views into the document that it was read from, except for what `names` holds. */
 typedef struct api_file {
@@ -24,7 +24,7 @@ typedef struct api_file {
     uint64_t size;
     ph_digest checksum; /* alg NONE: not said */
     ph_str checksum_text;
-    api_road road;
+    api_upload_type upload_type;
     ph_header properties[API_FILE_PROPERTIES]; /* cache-control, x-amz-meta-..., to be signed */
     size_t property_count;
     ph_buf names; /* the x-amz-meta- names, each with a NUL behind it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files: for each the road that it takes, its key, and what is needed on that road. A presigned PUT
+ * Files: for each its upload type, its key, and what an upload of that type needs. A presigned PUT
  * for a file that one request can carry and whose bytes are known by a checksum; a POST form where
  * one is asked for; credentials for a multipart upload for every other.
  */
@@ -75,7 +75,7 @@ static void add_time(const batch *b)
         call_add_date(&b->c->answer->body, "serverTime", b->c->request->now_ms);
 }
 
-/* ---- Road "put" ------------------------------------------------------------------------------ */
+/* ---- Upload type "put" ----------------------------------------------------------------------- */
 
 /*
  * One request that writes this very file, once: signed are its checksum, its length and that nothing
@@ -110,7 +110,7 @@ static int answer_put(batch *b, const api_file *f, ph_str key)
     if (err == PH_OK) {
         ph_buf *out = &c->answer->body;
         ph_json_open(out, NULL);
-        ph_json_add_cstr(out, "road", "put");
+        ph_json_add_cstr(out, "uploadType", "put");
         add_place(b, key);
         ph_json_add_cstr(out, "method", "PUT");
         ph_json_add_text(out, "url", ph_buf_view(&url));
@@ -127,14 +127,14 @@ static int answer_put(batch *b, const api_file *f, ph_str key)
     return err;
 }
 
-/* ---- Road "multipart" ------------------------------------------------------------------------ */
+/* ---- Upload type "multipart" ----------------------------------------------------------------- */
 
 static void answer_multipart(batch *b, ph_str key)
 {
     const api_config *config = b->c->service->config;
     ph_buf *out = &b->c->answer->body;
     ph_json_open(out, NULL);
-    ph_json_add_cstr(out, "road", "multipart");
+    ph_json_add_cstr(out, "uploadType", "multipart");
     add_place(b, key);
     if (!b->many) {
         ph_json_add_text(out, "prefix", ph_buf_view(&b->c->who.prefix));
@@ -146,7 +146,7 @@ static void answer_multipart(batch *b, ph_str key)
     ph_json_close(out);
 }
 
-/* ---- Road "post" ----------------------------------------------------------------------------- */
+/* ---- Upload type "post" ---------------------------------------------------------------------- */
 
 /* What signs a form: the role's credentials, which S3 confines to the prefix even if a policy were
  * wrong; or our own, for servers that take no session tokens in forms. */
@@ -231,7 +231,7 @@ static int answer_form(batch *b, const form *f, ph_str key)
         return err;
     ph_buf *out = &c->answer->body;
     ph_json_open(out, NULL);
-    ph_json_add_cstr(out, "road", "post");
+    ph_json_add_cstr(out, "uploadType", "post");
     if (key.ptr) {
         add_place(b, key);
     } else {
@@ -282,12 +282,12 @@ static bool add_file(batch *b, const api_file *f)
     int err = make_key(c, f, &key);
     bool whole = f->size <= c->service->config->put_limit && f->checksum.alg != PH_ALG_NONE;
     bool made = false; /* by others, and it is a refusal */
-    if (err == PH_OK && f->road == API_ROAD_POST) {
+    if (err == PH_OK && f->upload_type == API_UPLOAD_POST) {
         err = answer_post(b, f, ph_buf_view(&key));
         made = err == PH_ERR_BAD_STATE;
     } else if (err == PH_OK && !need_loan(b)) {
         made = true;
-    } else if (err == PH_OK && whole && f->road == API_ROAD_ANY) {
+    } else if (err == PH_OK && whole && f->upload_type == API_UPLOAD_ANY) {
         err = answer_put(b, f, ph_buf_view(&key));
     } else if (err == PH_OK) {
         answer_multipart(b, ph_buf_view(&key));
@@ -300,7 +300,8 @@ static bool add_file(batch *b, const api_file *f)
 
 static bool is_refused(batch *b, const api_file *f, api_verdict verdict)
 {
-    if (verdict.problem == API_NO_PROBLEM && f->road == API_ROAD_POST && f->size > POST_MAX_SIZE)
+    if (verdict.problem == API_NO_PROBLEM && f->upload_type == API_UPLOAD_POST &&
+        f->size > POST_MAX_SIZE)
         verdict = (api_verdict){API_TOO_LARGE, "a form takes files of up to 5 GiB"};
     if (verdict.problem == API_NO_PROBLEM)
         return false;

@@ -137,7 +137,7 @@ static int read_headers(const ph_json *from, ph_grant *out)
 static int read_grant(const ph_json *doc, ph_grant *out)
 {
     int err = PH_OK;
-    if (ph_str_equal(ph_json_member_text(doc, "road"), PH_STR("put"))) {
+    if (ph_str_equal(ph_json_member_text(doc, "uploadType"), PH_STR("put"))) {
         ph_str url = ph_json_member_text(doc, "url");
         ph_url parts;
         if (ph_url_parse(url, &parts) != PH_OK)

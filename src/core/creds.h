@@ -25,8 +25,8 @@ void ph_creds_clear(ph_creds *c);
 
 /* What the credentials API, or the page's own getCredentials(), grants an upload. */
 typedef struct ph_grant {
-    ph_creds creds;     /* road "multipart"; empty on road "put" */
-    ph_str url;         /* road "put": a presigned URL ... */
+    ph_creds creds;     /* upload type "multipart"; else empty */
+    ph_str url;         /* upload type "put": a presigned URL ... */
     ph_header *headers; /* ... and the headers that must go with it, exactly */
     size_t header_count;
     ph_str bucket; /* those that are present win over the upload's options */
@@ -42,7 +42,7 @@ typedef struct ph_grant {
  *    "Expiration"}}, and the same members at the top (credential_process);
  *  - {"accessKeyId", "secretAccessKey", "sessionToken", "expiration"}, at the top or in "credentials";
  *  - Uppy Companion's {"credentials": {"AccessKeyId", ...}, "bucket", "region"};
- *  - {"road": "put", "url", "headers": {...}} for a presigned PUT, each to a key of its own: a 412
+ *  - {"uploadType": "put", "url", "headers": {...}} for a presigned PUT, each to a key of its own: a 412
  *    after a lost answer is taken for our own object;
  *  each beside optional bucket, key, region, endpoint and serverTime. Dates are texts in any form of
  *  date.h, or numbers: seconds, or milliseconds from 10^11 up. null is as good as not there.

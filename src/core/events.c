@@ -1359,7 +1359,7 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
         return err;
     bool first = u->state == PH_STATE_NEW;
     if (err == PH_OK && !first && !fresh.url.len != !u->grant.url.len)
-        err = PH_ERR_BAD_CREDENTIALS; /* the road does not change under way */
+        err = PH_ERR_BAD_CREDENTIALS; /* the upload type cannot change during an upload */
     if (err == PH_OK) {
         if (fresh.server_time_ms)
             ph_upload_set_clock(u, now_ms, fresh.server_time_ms);

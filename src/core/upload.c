@@ -318,7 +318,7 @@ void ph_upload_free(ph_upload *u)
 /* see upload.h */
 int ph_upload_begin(ph_upload *u, ph_grant *first)
 {
-    if (u->resumed) { /* the object goes where it always went, by the same road */
+    if (u->resumed) { /* the object goes where it always went, by the same upload type */
         if (first->url.len)
             return PH_ERR_BAD_CREDENTIALS;
         ph_str_free(&first->bucket);

@@ -260,7 +260,7 @@ def test_api_keys(folder, settings):
             "PARTHAUL_PREFIX": "builds/{sub}/"}
     with Api(folder, **mine) as api:
         equal("a key alone", api.ask("GET", "/.well-known/parthaul")[2]["auth"], "key")
-        _, _, answer = api.ask("POST", "/v1/uploads", body={"name": "a", "size": 1, "road": "post"},
+        _, _, answer = api.ask("POST", "/v1/uploads", body={"name": "a", "size": 1, "uploadType": "post"},
                                headers={"x-api-key": keys["ci"]})
         check("the key's name is the user", answer["key"].startswith("builds/ci/"), answer)
     with Api(folder, **{**settings, "PARTHAUL_PREFIX": "upload/{product}/{build}/"}) as api:

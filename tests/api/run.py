@@ -197,7 +197,7 @@ def ask_upload(api, data, name="video.mp4", bearer=None, **more):
 def test_presigned(api, operator, bucket):
     data = secrets.token_bytes(300000)
     answer = ask_upload(api, data)
-    equal("road", answer["road"], "put")
+    equal("uploadType", answer["uploadType"], "put")
     check("key", answer["key"].startswith("upload/alice/") and answer["key"].endswith("/video.mp4"),
           answer["key"])
     check("no credentials beside a URL", "credentials" not in answer)
@@ -247,9 +247,9 @@ def test_presigned(api, operator, bucket):
     status, _, answer = api.ask("POST", "/v1/uploads", token(),
                                 {"name": "a", "size": PUT_LIMIT + 1,
                                  "checksum": {"algorithm": "CRC32", "value": "AAAAAA=="}})
-    equal("over the limit", (status, answer.get("road")), (200, "multipart"))
+    equal("over the limit", (status, answer.get("uploadType")), (200, "multipart"))
     status, _, answer = api.ask("POST", "/v1/uploads", token(), {"name": "a", "size": 1})
-    equal("without a checksum", (status, answer.get("road")), (200, "multipart"))
+    equal("without a checksum", (status, answer.get("uploadType")), (200, "multipart"))
     status, _, answer = api.ask("POST", "/v1/uploads", token(), {"name": "a", "size": 2**46})
     equal("over 48.8 TiB", (status, answer.get("code")), (413, "TOO_LARGE"))
 
@@ -444,7 +444,7 @@ def test_forms(folder, settings, operator, bucket, operator_keys):
         files.append({"name": 7, "size": 1})
         status, _, answer = api.ask("POST", "/v1/uploads", token(), {"files": files})
         equal("many files", (status, len(answer["files"])), (200, 52))
-        equal("their roads", {f.get("road", f.get("problem", {}).get("code"))
+        equal("their upload types", {f.get("uploadType", f.get("problem", {}).get("code"))
                               for f in answer["files"]}, {"put", "multipart", "BAD_REQUEST"})
         equal("their keys differ", len({f["key"] for f in answer["files"] if "key" in f}), 51)
         equal("all can be sent", {put(f, data)[0] for f in answer["files"] if "url" in f}, {200})
@@ -505,7 +505,7 @@ def try_forms(api, operator, bucket, stores=True):
         equal("form: too large", post_form(answer, "x", b"x" * 1001)[0], 400)
     status, _, answer = api.ask("POST", "/v1/uploads", token(),
                                 {"name": "one.png", "size": 5, "type": "image/png",
-                                 "road": "post"})
+                                 "uploadType": "post"})
     equal("form for one", (status, post_form(answer, "one.png", b"12345")[0]), (200, 204))
     if stores:
         equal("form for one, larger", post_form(answer, "one.png", b"123456")[0], 400)

@@ -311,7 +311,7 @@ def try_creds_faults():
         check("creds: a full disk", (done.returncode, b"AKID" in done.stderr), (1, False))
     for what, (script, code) in {
             "no JSON": (says(200, b"hello"), 1), "no credentials": (says(200, b"{}"), 3),
-            "a road": (says(200, b'{"road":"put","url":"https://a.example/","headers":{}}'), 3),
+            "an upload type": (says(200, b'{"uploadType":"put","url":"https://a.example/","headers":{}}'), 3),
             "a Lambda's 403": (says(403, b'{"message":"Forbidden"}'), 3), "401": (says(401), 3),
             "404": (says(404), 3), "429": (says(429), 4), "503": (says(503), 4)}.items():
         with scripted(script) as server:
@@ -411,7 +411,7 @@ def try_post(w, folder, settings):
 
 
 def form_for(server, **more):
-    document = {"road": "post", "bucket": "b", "prefix": "p/", "url": server.url + "/b/",
+    document = {"uploadType": "post", "bucket": "b", "prefix": "p/", "url": server.url + "/b/",
                 "fields": {"key": "p/${filename}", "acl": "private", "Content-Type": "x/y",
                            "policy": "POLICY"}, "expires": "2030-01-01T00:10:00Z",
                 "serverTime": "2030-01-01T00:00:00Z", **more}

@@ -26,8 +26,9 @@
 #define MAX_PARTS 4
 #define MAX_STEPS 20000
 
-#define PRESIGNED                                                                               \
-    "{\"road\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/k?X-Amz-Signature=1\"," \
+#define PRESIGNED                                                               \
+    "{\"uploadType\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/" \
+    "k?X-Amz-Signature=1\","                                                    \
     "\"headers\":{}}"
 #define CREDENTIALS "\"accessKeyId\":\"AKID\",\"secretAccessKey\":\"secret\""
 

@@ -291,7 +291,7 @@ def test_formats(function):
                                 ("base64", base64.b64encode(wanted.encode()).decode(), True)):
             status, headers, answer = function.ask(event(
                 "POST", "/v1/uploads", with_token(), body, isBase64Encoded=flag))
-            equal(f"{name}: upload, {how}", (status, answer.get("road")), (200, "put"))
+            equal(f"{name}: upload, {how}", (status, answer.get("uploadType")), (200, "put"))
             check(f"{name}: the name arrived, {how}", answer["key"].endswith("/Ü.mp4"), answer["key"])
             secret(answer["url"].rsplit("X-Amz-Signature=", 1)[1][:64])
 

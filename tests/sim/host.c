@@ -636,7 +636,7 @@ void host_grant_text(world *w, const ph_digest *checksum, char *out, size_t size
             ph_buf_clear(&b);
         }
         snprintf(out, size,
-                 "{\"road\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/"
+                 "{\"uploadType\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/"
                  "k?X-Amz-Signature=pReSiGn%u\",\"headers\":{\"x-amz-meta-a\":\"b\"%s%s}%s%s}",
                  n, w->options.object.overwrite ? "" : ",\"if-none-match\":\"*\"", sum, time,
                  place);

@@ -425,7 +425,7 @@ class World {
         const headers = { ...(!overwrite && { 'if-none-match': '*' }) };
         if (ask.checksum) headers[header] = ask.checksum.value;
         const url = `https://bkt.s3.us-east-1.amazonaws.com/k?X-Amz-Signature=${++this.#grants}`;
-        const document = presigned ? { road: 'put', url, headers } : this.#newCredentials();
+        const document = presigned ? { uploadType: 'put', url, headers } : this.#newCredentials();
         return this.#report({ kind: 'granted', id, document: JSON.stringify(document) });
     }
 

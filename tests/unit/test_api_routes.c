@@ -405,7 +405,7 @@ static void test_put(void)
                             "\"AAAAAAAAAAA=\"}}"),
                      &a);
     CHECK_INT(a.status, 200);
-    CHECK_STR(ph_json_member_text(d, "road"), "put");
+    CHECK_STR(ph_json_member_text(d, "uploadType"), "put");
     CHECK_STR(ph_json_member_text(d, "method"), "PUT");
     CHECK_STR(ph_json_member_text(d, "bucket"), "uploads");
     CHECK_STR(ph_json_member_text(d, "region"), "eu-west-1");
@@ -473,7 +473,7 @@ static void test_multipart(void)
         test_case("multipart %zu", i);
         ph_json *d = ask(upload(bodies[i]), &a);
         CHECK_INT(a.status, 200);
-        CHECK_STR(ph_json_member_text(d, "road"), "multipart");
+        CHECK_STR(ph_json_member_text(d, "uploadType"), "multipart");
         CHECK_STR(ph_json_member_text(d, "key"), KEY "a.bin");
         CHECK_STR(ph_json_member_text(d, "prefix"), "upload/alice/");
         CHECK_STR(ph_json_member_text(d, "bucket"), "uploads");
@@ -845,7 +845,7 @@ static void test_many(void)
     size_t i = 0;
     for (const ph_json *f = ph_json_first(ph_json_member(d, "files")); f;
          f = ph_json_next(f), i++) {
-        ph_str got = ph_json_member_text(f, "road");
+        ph_str got = ph_json_member_text(f, "uploadType");
         if (!got.ptr)
             got = ph_json_member_text(ph_json_member(f, "problem"), "code");
         CHECK_STR(got, i < COUNT(want) ? want[i] : "nothing");
@@ -914,8 +914,8 @@ static void test_properties(void)
         {FILE_WITH("\"metadata\":{\"a:b\":\"1\"}"), 400},
         {FILE_WITH("\"metadata\":[]"), 400},
         {FILE_WITH("\"metadata\":{}"), 200},
-        {FILE_WITH("\"road\":\"fast\""), 400},
-        {FILE_WITH("\"road\":\"multipart\""), 200},
+        {FILE_WITH("\"uploadType\":\"fast\""), 400},
+        {FILE_WITH("\"uploadType\":\"multipart\""), 200},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         test_case("properties %s", cases[i].body);
@@ -931,7 +931,7 @@ static void test_forms(void)
     set_up();
     test_case("a form for one file");
     ph_json *d =
-        ask(upload("{\"name\":\"a.png\",\"size\":10,\"type\":\"image/png\",\"road\":\"post\","
+        ask(upload("{\"name\":\"a.png\",\"size\":10,\"type\":\"image/png\",\"uploadType\":\"post\","
                    "\"metadata\":{\"k\":\"v\"}}"),
             &a);
     const ph_json *fields = ph_json_member(d, "fields");

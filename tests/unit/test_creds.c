@@ -62,12 +62,14 @@ static void test_shapes(void)
          "\"bucket\":\"films\",\"region\":\"us-east-2\"}",
          END_MS, "films", NULL, "us-east-2", NULL, 0},
         {"everything beside",
-         "{\"road\":\"multipart\",\"Credentials\":{" LOWER "},\"bucket\":\"b\",\"key\":\"u/a b\","
+         "{\"uploadType\":\"multipart\",\"Credentials\":{" LOWER
+         "},\"bucket\":\"b\",\"key\":\"u/a b\","
          "\"region\":\"r\",\"endpoint\":\"http://127.0.0.1:8333\",\"serverTime\":1369357323000}",
          0, "b", "u/a b", "r", "http://127.0.0.1:8333", END_MS},
-        {"an unknown road is no obstacle", "{\"road\":7," UPPER "}", 0, NULL, NULL, NULL, NULL, 0},
+        {"an unknown upload type is no obstacle", "{\"uploadType\":7," UPPER "}", 0, NULL, NULL,
+         NULL, NULL, 0},
         {"null is as good as nothing",
-         "{\"Credentials\":null,\"road\":null," UPPER ",\"Expiration\":null,\"bucket\":null,"
+         "{\"Credentials\":null,\"uploadType\":null," UPPER ",\"Expiration\":null,\"bucket\":null,"
          "\"key\":null,\"region\":null,\"endpoint\":null,\"serverTime\":null,\"headers\":null}",
          0, NULL, NULL, NULL, NULL, 0},
         {"an empty text is there", "{" UPPER ",\"bucket\":\"\"}", 0, "", NULL, NULL, NULL, 0},
@@ -111,7 +113,7 @@ static void test_put(void)
 {
     ph_grant g;
     test_case("put");
-    CHECK_INT(parse("{\"road\":\"put\",\"url\":\"https://b.s3.amazonaws.com/k?X-Amz-Date=1\","
+    CHECK_INT(parse("{\"uploadType\":\"put\",\"url\":\"https://b.s3.amazonaws.com/k?X-Amz-Date=1\","
                     "\"headers\":{\"content-type\":\"a/b; c=\\\"d e\\\" ~\",\"x-empty\":\"\"},"
                     "\"bucket\":\"b\",\"key\":\"k\",\"serverTime\":\"2013-05-24T01:02:03Z\"," UPPER
                     "}",
@@ -133,7 +135,7 @@ static void test_put(void)
     static const char *const without[] = {"", ",\"headers\":{}", ",\"headers\":null"};
     for (size_t i = 0; i < COUNT(without); i++) {
         test_case("put%s", without[i]);
-        char json[128] = "{\"road\":\"put\",\"url\":\"http://h/\"";
+        char json[128] = "{\"uploadType\":\"put\",\"url\":\"http://h/\"";
         strcat(strcat(json, without[i]), "}");
         CHECK_INT(parse(json, &g), PH_OK);
         CHECK_U64(g.header_count, 0);
@@ -166,11 +168,11 @@ static void test_put(void)
         ",\"url\":\"http://h/\",\"headers\":{\"a\":\"\\u00e4\"}",
         ",\"url\":\"http://h/\",\"bucket\":7",
         ",\"url\":\"http://h/\",\"serverTime\":\"now\"",
-        "," UPPER, /* credentials do not help on this road */
+        "," UPPER, /* credentials do not help for this upload type */
     };
     for (size_t i = 0; i < COUNT(refused); i++) {
         test_case("put refused: %s", refused[i]);
-        char json[512] = "{\"road\":\"put\"";
+        char json[512] = "{\"uploadType\":\"put\"";
         strcat(strcat(json, refused[i]), "}");
         CHECK_INT(parse(json, &g), PH_ERR_BAD_CREDENTIALS);
         CHECK(g.headers == NULL && g.header_count == 0 && g.url.ptr == NULL);
@@ -183,7 +185,7 @@ static void test_many_headers(void)
         test_case("%u headers", count);
         ph_buf b;
         ph_buf_init(&b, 4096);
-        ph_buf_cstr(&b, "{\"road\":\"put\",\"url\":\"http://h/\",\"headers\":{");
+        ph_buf_cstr(&b, "{\"uploadType\":\"put\",\"url\":\"http://h/\",\"headers\":{");
         for (unsigned i = 0; i < count; i++) {
             ph_buf_cstr(&b, i ? ",\"h" : "\"h");
             ph_buf_u64(&b, i);
@@ -318,7 +320,7 @@ static const char whole[] =
     " {\"Credentials\":{" UPPER ",\"Expiration\":\"2013-05-24T01:02:03Z\"},\"bucket\":\"films\","
     "\"key\":\"u/k\",\"region\":\"r\",\"endpoint\":\"https://h\",\"serverTime\":1369357323}";
 static const char whole_put[] =
-    "{\"road\":\"put\",\"url\":\"https://h/k?X-Amz-Signature=" SECRET "\","
+    "{\"uploadType\":\"put\",\"url\":\"https://h/k?X-Amz-Signature=" SECRET "\","
     "\"headers\":{\"content-type\":\"a/b\",\"x-amz-meta-a\":\"b\"},\"bucket\":\"films\"}";
 
 static void test_cut(void)
@@ -427,8 +429,8 @@ static void test_wiping(void)
         "{" UPPER ",\"endpoint\":5}",
         "{\"x\":[\"" SECRET "\",\"" TOKEN "\"]}",
         "{\"" SECRET "\":1,\"" TOKEN "\":2}",
-        "{\"road\":\"put\",\"url\":\"http://h/\",\"headers\":{\"a\":\"" SECRET "\",\"b\":\"" TOKEN
-        "\",\"c\":3}}",
+        "{\"uploadType\":\"put\",\"url\":\"http://h/\",\"headers\":{\"a\":\"" SECRET
+        "\",\"b\":\"" TOKEN "\",\"c\":3}}",
     };
     for (size_t i = 0; i < COUNT(secrets); i++) {
         test_case("the watch sees what is not wiped");

@@ -22,9 +22,9 @@
 #define SIGNATURE "0123456789abcdefEXAMPLESIGNATURE"
 #define CREDENTIALS \
     "{\"accessKeyId\":\"AKID\",\"secretAccessKey\":\"" SECRET "\",\"sessionToken\":\"" TOKEN "\"}"
-#define PRESIGNED                                                         \
-    "{\"road\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/" \
-    "k?X-Amz-Signature=" SIGNATURE                                        \
+#define PRESIGNED                                                               \
+    "{\"uploadType\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/" \
+    "k?X-Amz-Signature=" SIGNATURE                                              \
     "\",\"headers\":{\"if-none-match\":\"*\"},\"serverTime\":\"2026-01-01T00:00:01Z\"}"
 
 /* ---- A host, and an S3 that says what the story wants --------------------------------------- */

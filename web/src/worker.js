@@ -25,7 +25,7 @@ import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
  * @property {boolean} storing the engine waits until that is done
  * @property {number} storedMs when it was last written
  * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
- * @property {string} [road] that the API chose for this file
+ * @property {string} [uploadType] that the API chose for this file
  * @property {string} [origin] of whom it asked last
  * @property {number} untilMs of the engine's WAIT
  * @property {boolean} paused
@@ -404,7 +404,7 @@ async function reopen(job, id) {
     }
     post({ kind: 'kept', id: job.id, kept: id });
     store.tell();
-    job.road = 'multipart'; // its key is chosen
+    job.uploadType = 'multipart'; // its key is chosen
     if (job.request.discard) job.early.push({ kind: 'abort' });
     else Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
     give(job, { keep: true, snapshot: job.kept.snapshot });
@@ -734,12 +734,12 @@ async function withTime(document, { why }) {
 }
 
 /**
- * Ask the credentials API: first which road this file takes, later for fresh credentials.
+ * Ask the credentials API: first for the upload type of this file, later for fresh credentials.
  * @param {Job} job @param {Ask} ask @param {string} token
  * @returns {Promise<string>} the document, as it came
  */
 async function askApi(job, ask, token) {
-    const again = job.road === 'multipart';
+    const again = job.uploadType === 'multipart';
     const headers = new Headers();
     try {
         if (token) headers.set('authorization', `Bearer ${token}`);
@@ -777,7 +777,7 @@ async function askApi(job, ask, token) {
     }
     if (response.ok) {
         if (!said) throw new Denied('', "the credentials API's answer is not JSON");
-        job.road ??= said.road;
+        job.uploadType ??= said.uploadType;
         return text;
     }
     const { detail: words } = said ?? {};
