@@ -562,7 +562,7 @@ test("the README's example works as it stands", async () => {
         await page.choose('#input', path);
         const text = () => page.find('#message', (p) => p.innerText);
         const said = await until(async () => (await text()).includes(`example ${size}`) && text(), 'the receipt');
-        assert.match(said, /^upload\/heidi-.* arrived: CRC64NVME [\w+/]{11}=$/);
+        assert.match(said, /^upload\/heidi-.* uploaded: CRC64NVME [\w+/]{11}=$/);
         assert.equal(await page.find('#bar', (bar) => bar.value), 1);
     }
     assert.deepEqual(page.complaints, []);
