@@ -243,14 +243,10 @@ static void add_utf8(ph_buf *b, uint32_t point)
     ph_buf_add(b, bytes, n);
 }
 
-/* Production [2] Char of XML 1.0: some control characters cannot even be referred to. */
-static bool is_xml_char(uint32_t point)
-{
-    return point == '\t' || point == '\n' || point == '\r' || (point >= 0x20 && point <= 0xd7ff) ||
-           (point >= 0xe000 && point <= 0xfffd) || (point >= 0x10000 && point <= 0x10ffff);
-}
-
-/* Read the digits of a character reference, without "&#" and ";". */
+/*
+ * Read the digits of a character reference, without "&#" and ";". XML 1.0 has none of most control
+ * characters, but S3 refers to those of a key, as XML 1.1 does.
+ */
 static bool read_reference(ph_str digits, uint32_t *out)
 {
     uint32_t base = 10, point = 0;
@@ -265,7 +261,8 @@ static bool read_reference(ph_str digits, uint32_t *out)
         point = point * base + (uint32_t)value;
     }
     *out = point;
-    return digits.len > 0 && is_xml_char(point);
+    bool surrogate = point >= 0xd800 && point <= 0xdfff;
+    return point > 0 && point <= 0x10ffff && !surrogate;
 }
 
 int ph_dec_xml(ph_buf *b, ph_str s)

@@ -165,6 +165,11 @@ def try_aborts():
         check("one may not be aborted, the next may", (code, [u["state"] for u in found["uploads"]]),
               (3, ["failed", "aborted"]))
         check("and it is said", "ACCESS_DENIED" in err and "AbortMultipartUpload" in err, True)
+    # AWS refers to the control characters of a key, which XML 1.0 forbids.
+    with scripted(says(200, page([("a&#x1b;b", "1", OLD)])), says(204), says(404, error("NoSuchUpload"))) as server:
+        done = run("uploads", "--endpoint", server.url, "--abort-older-than", "7d", "s3://bucket/", env=KEYS)
+        check("a key with a control character", (done.returncode, b"\x1b" in done.stdout + done.stderr,
+              [path.split("?")[0] for path, _, _ in server.seen[1:]]), (0, False, ["/bucket/a%1Bb"] * 2))
     with scripted(says(200, page([("k", "1", "")]))) as server:
         code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "0s")
         check("no date is no age", (code, found["uploads"][0]["state"]), (0, "unfinished"))

@@ -98,7 +98,7 @@ static void test_refused(void)
         {PAGE("<Upload/>"), PH_ERR_BAD_ANSWER},
         {PAGE("<IsTruncated>true</IsTruncated>" UPLOAD("k", "i", "")), PH_ERR_BAD_ANSWER},
         {PAGE(UPLOAD("<x>k</x>", "i", "")), PH_ERR_BAD_XML},
-        {PAGE(UPLOAD("&#1;", "i", "")), PH_ERR_BAD_XML},
+        {PAGE(UPLOAD("&#0;", "i", "")), PH_ERR_BAD_XML},
         {PAGE(UPLOAD("&nbsp;", "i", "")), PH_ERR_BAD_XML},
         {PAGE("<Upload>") "</Upload>", PH_ERR_BAD_XML},
     };
