@@ -671,6 +671,11 @@ test('what a Content-Security-Policy forbids is said at once, and a line that br
         const policy = query === 'wasm' ? "script-src 'self'" : name ? may : `${may}; worker-src ${origin}/parthaul/`;
         const headers = { 'content-type': type, 'content-security-policy': `${policy}; connect-src 'self'` };
         const fails = folder === 'broken' && broken-- > 0;
+        if (folder === 'cut') {
+            response.writeHead(200, { ...headers, 'content-length': 9999 });
+            response.write('\0asm\x01\0\0\0', () => setTimeout(() => response.destroy(), 50));
+            return;
+        }
         response.writeHead(fails ? 503 : 200, headers);
         response.end(name && !fails ? readFileSync(`${root}web/dist/${name}`) : '<!doctype html><title>policy</title>');
     });
@@ -697,6 +702,7 @@ test('what a Content-Security-Policy forbids is said at once, and a line that br
             api: say({ api: elsewhere, getToken: () => 'token' }),
             fetch: say({}),
             xhr: say({ transport: 'xhr' }),
+            cut: say({ wasmUrl: url.replace('broken', 'cut'), scalarUrl: url.replace('broken', 'cut') }),
             tries: say({ wasmUrl: url, scalarUrl: url, getCredentials() { throw { code: 'FORBIDDEN', message: 'here' }; } }),
         };
         const ends = Object.entries(all).map(async ([name, end]) => [name, await end]);
@@ -707,6 +713,7 @@ test('what a Content-Security-Policy forbids is said at once, and a line that br
     for (const name of ['api', 'fetch', 'xhr']) {
         assert.match(said[name], /^BLOCKED_BY_CSP: .* add http:\/\/127.0.0.1:9 to connect-src$/, name);
     }
+    assert.match(said.cut, /^WORKER_FAILED: the engine cannot be loaded: /);
     assert.equal(said.tries, 'FORBIDDEN: here');
     assert.equal(broken, -1, 'the third try loaded it');
     await page.close();

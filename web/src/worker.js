@@ -978,7 +978,8 @@ async function start(given) {
     try {
         [engine] = await Promise.all([load(), recall()]);
     } catch (error) {
-        const { code } = /** @type {any} */ (error);
+        // A browser's own errors have codes, too: numbers.
+        const code = /** @type {any} */ (error).code === BLOCKED ? BLOCKED : undefined;
         post({ kind: 'crashed', message: `the engine cannot be loaded: ${error}`, code });
         return;
     }
