@@ -46,11 +46,11 @@ const LONGEST_TYPE = 255;
  * Why an upload ended without an object.
  *
  * `code` is stable: one of `errors.def`; WORKER_FAILED when the worker or the engine could not be
- * loaded or crashed; BLOCKED_BY_CSP when a Content-Security-Policy forbids what the message says to
- * add; for what was kept, IN_USE (another tab is at it), NOT_KEPT (nothing is),
+ * loaded or crashed; BLOCKED_BY_CSP when a Content-Security-Policy blocks a request (the message says
+ * what to add); for stored uploads, IN_USE (another tab owns it), NOT_KEPT (there is no such upload),
  * FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED (S3 may still have parts);
- * CLOSED after close(), or when the page was left and WebKit keeps it to come back to. The message is for a
- * person and holds nothing secret.
+ * CLOSED after close(), or when the page was left and is in WebKit's back/forward cache. The message is
+ * meant for the user and contains no secret.
  */
 export class UploadError extends Error {
     /** @param {Failure} failure */
@@ -61,22 +61,22 @@ export class UploadError extends Error {
         super(`${where && `${where}: `}${failure.message}${id}`);
         this.name = 'UploadError';
         this.code = failure.code;
-        /** The sentence alone, without operation and ids. */
+        /** The message alone, without operation and ids. */
         this.reason = failure.message;
-        /** HTTP's, of the answer that decided; absent when there was none. */
+        /** The HTTP status of the decisive response; absent when there was none. */
         this.status = status || undefined;
-        /** S3's `<Code>`, as "AccessDenied". */
+        /** The `<Code>` of S3, such as "AccessDenied". */
         this.s3Code = s3Code;
         this.requestId = requestId;
         this.hostId = failure.hostId;
-        /** S3's name of the request that failed, as "UploadPart". */
+        /** The S3 operation that failed, such as "UploadPart". */
         this.operation = operation;
         this.partNumber = failure.partNumber || undefined;
-        /** How often that request was sent. */
+        /** The number of attempts of that request. */
         this.tries = failure.tries ?? 0;
-        /** The same upload may well succeed later. */
+        /** The same upload may succeed later. */
         this.retryable = failure.retryable ?? false;
-        /** S3 has its parts still: parthaul.resume() goes on with them. */
+        /** S3 still has the parts: parthaul.resume() can continue. */
         this.resumable = failure.resumable ?? false;
     }
 }
@@ -86,15 +86,15 @@ export class UploadError extends Error {
 let deliver;
 
 /**
- * One file on its way.
+ * The upload of one file.
  *
  * @fires state when `state`, `paused` or `reason` changed
  * @fires progress when `progress` or `parts` changed, ten times a second at most
- * @fires part for each part that changed its state; detail: {partNumber, state}
- * @fires retry when a request failed and will be sent again; detail: {partNumber, code, untilMs, message}
- * @fires warning when something is worth telling the developer; detail: {message, code}, no code for some
- * @fires done when `receipt` is there
- * @fires error when `error` is there
+ * @fires part when the state of a part changed; detail: {partNumber, state}
+ * @fires retry when a request failed and will be retried; detail: {partNumber, code, untilMs, message}
+ * @fires warning for problems that a developer should know of; detail: {message, code?}
+ * @fires done when `receipt` is set
+ * @fires error when `error` is set
  */
 export class Upload extends EventTarget {
     #send;
@@ -124,13 +124,13 @@ export class Upload extends EventTarget {
          * aborting, done, failed. */
         this.state = 'new';
         this.paused = false;
-        /** Why it paused by itself: SIGN_IN waits for the user and for resume(); anything else for S3 to
-         * answer again, which is tried at `untilMs`.
+        /** Why it paused by itself. SIGN_IN waits for the user and for resume(); any other code waits
+         * for S3 to respond again, with the next attempt at `untilMs`.
          * @type {{code: string, message: string, untilMs?: number} | undefined} */
         this.reason = undefined;
         /** The state of each part: an index into `tables.partStates`. Empty until parts are known. */
         this.parts = new Uint8Array(0);
-        /** Under which parthaul.unfinished() has it while it has not ended, for parthaul.resume().
+        /** Its id in parthaul.unfinished() while it is unfinished, for parthaul.resume().
          * @type {string | undefined} */
         this.kept = undefined;
         /** @type {Receipt | undefined} */
@@ -146,22 +146,22 @@ export class Upload extends EventTarget {
         this.done.catch(() => {}); // who listens to events instead need not handle it
     }
 
-    /** Stop sending; what is under way is dropped and sent again later. */
+    /** Stop sending; requests in flight are cancelled and sent again later. */
     pause() {
         this.#send('pause');
     }
 
-    /** Go on after pause(). */
+    /** Continue after pause(). */
     resume() {
         this.#send('resume');
     }
 
-    /** Give up: S3 forgets the parts it has. `done` rejects with the code ABORTED. */
+    /** Abort the upload and delete its parts in S3. `done` rejects with the code ABORTED. */
     abort() {
         this.#send('abort');
     }
 
-    /** Whether it is over, well or not. */
+    /** Whether it has ended, successfully or not. */
     get ended() {
         return this.receipt !== undefined || this.error !== undefined;
     }
@@ -353,7 +353,7 @@ export class Parthaul extends EventTarget {
     #violated = ({ disposition, effectiveDirective, blockedURI }) => {
         if (disposition === 'enforce') this.#blocked[effectiveDirective] = blockedURI;
     };
-    /** Whether anything is sent: what the browser says of its network, unless it was found to be wrong. */
+    /** Whether requests are sent: what the browser reports, unless a probe showed otherwise. */
     online = true;
     /** States, part states, errors and limits, once the engine is loaded. @type {Tables | undefined} */
     tables;
@@ -376,7 +376,7 @@ export class Parthaul extends EventTarget {
     }
 
     /**
-     * Start to upload a file. It may wait for others to end first.
+     * Start to upload a file. It may have to wait for other uploads.
      * @param {File | Blob} file
      * @param {FileOptions} [options] besides those of the constructor
      * @returns {Upload}
@@ -386,8 +386,8 @@ export class Parthaul extends EventTarget {
     }
 
     /**
-     * The uploads that were begun in this browser, by this `owner`, and have not ended: the newest
-     * first. Empty where the browser keeps nothing.
+     * The unfinished uploads of this `owner` in this browser, newest first. Empty if the browser
+     * stores nothing.
      * @returns {Promise<Unfinished[]>}
      */
     async unfinished() {
@@ -405,12 +405,12 @@ export class Parthaul extends EventTarget {
     }
 
     /**
-     * Go on with an upload of unfinished(). Its file is the one given; or the one that its handle
-     * leads to, which may ask the user, so call it from a click. It is read again and compared with
-     * what S3 has: another file is refused as FILE_CHANGED.
+     * Resume an upload of unfinished(). Without `file`, the stored file handle is used; the browser
+     * may prompt the user, so call it from a click handler. The file is read again and compared with
+     * the parts in S3: a different file fails with FILE_CHANGED.
      * @param {string} id
      * @param {File | Blob | FileSystemFileHandle} [file]
-     * @param {FileOptions} [options] where it goes and what it is given is settled; others count
+     * @param {FileOptions} [options] destination and object properties cannot change; others take effect
      * @returns {Promise<Upload>} rejects with an UploadError: FILE_NEEDED, NOT_KEPT, IN_USE
      */
     async resume(id, file, options = {}) {
@@ -424,8 +424,8 @@ export class Parthaul extends EventTarget {
     }
 
     /**
-     * Give up an upload of unfinished(): S3 forgets the parts it has, and the browser that it was.
-     * Rejects with an UploadError where S3 could not be told; it is kept then.
+     * Discard an upload of unfinished(): abort it in S3 and delete its record in the browser.
+     * Rejects with an UploadError if it could not be aborted; the record is kept then.
      * @param {string} id
      */
     async discard(id) {
@@ -482,8 +482,8 @@ export class Parthaul extends EventTarget {
     }
 
     /**
-     * End the worker. Uploads that are kept can go on later, by resume(); all others are aborted, and
-     * waited for until S3 knows. The next call of upload() or unfinished() starts it again.
+     * End the worker. Stored uploads can be resumed later; all others are aborted in S3 first.
+     * The next call of upload() or unfinished() starts it again.
      */
     async close() {
         // Again for those that begin meanwhile.

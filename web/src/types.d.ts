@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * types.d.ts - the data of this folder, for the type checker and for whoever imports parthaul.
+ * types.d.ts - the data types of this folder, for the type checker and for importers of parthaul.
  *
- * First what a page gives and gets, then what crosses to the engine (wasm/README.md), then what
- * crosses between page and worker. There is no code here.
+ * First the options and results, then the messages to and from the engine (wasm/README.md), then
+ * those between page and worker. There is no code here.
  */
 
-// ---- What a page gives -----------------------------------------------------------------------------
+// ---- Options ---------------------------------------------------------------------------------------
 
 /**
- * What an object is given at its start, and where it goes. Each can be set for all uploads in
- * `new Parthaul(options)` and for one in `upload(file, options)`. Bucket, key, region and endpoint
- * come from the credentials API where there is one.
+ * Destination and properties of the object. Each can be set for all uploads in
+ * `new Parthaul(options)`, and for one in `upload(file, options)`. With a credentials API, bucket,
+ * key, region and endpoint come from its response.
  */
 export interface UploadOptions {
     bucket?: string;
@@ -20,37 +20,37 @@ export interface UploadOptions {
     region?: string;
     /** scheme://host[:port] of a server that is not AWS */
     endpoint?: string;
-    /** @default "auto": by host name at AWS, by path at an endpoint of one's own */
+    /** @default "auto": virtual-hosted-style for AWS, path-style for a custom endpoint */
     addressing?: 'auto' | 'virtual' | 'path';
     dualstack?: boolean;
     accelerate?: boolean;
-    /** for whoever chooses the key; @default the file's name */
+    /** the file name passed to the credentials API, which chooses the key; @default the file's name */
     name?: string;
     /** @default "CRC64NVME" */
     checksum?: 'CRC64NVME' | 'CRC32C' | 'CRC32' | 'SHA256' | 'SHA1' | 'MD5';
-    /** @default "FULL_OBJECT" where the algorithm allows it */
+    /** @default "FULL_OBJECT" if the algorithm supports it */
     checksumType?: 'FULL_OBJECT' | 'COMPOSITE';
     /** SHA-256 of each body in the signature; @default "auto": over plain HTTP to another host */
     payload?: 'auto' | 'signed' | 'unsigned';
-    /** in bytes; @default 16 to 32 MiB, so that all connections end together; more for files over 156 GiB */
+    /** in bytes; @default 16 to 32 MiB, so that all connections finish together; more for files over 156 GiB */
     partSize?: number;
-    /** parts of this file at a time, 1..32; @default 6, and up to 8 while that makes it faster; never more
-     * than `connections` */
+    /** parts of this file in flight at a time, 1..32; @default 6, and up to 8 while that increases the
+     * throughput; never more than `connections` */
     concurrency?: number;
-    /** of one request before the upload rests, which looks again and again whether S3 is there; @default 8 */
+    /** attempts of a request before the upload pauses and probes until S3 responds; @default 8 */
     tries?: number;
-    /** without any success before an upload that rests fails, resumable; @default 0: for ever */
+    /** how long an upload waits for S3 without any success before it fails, resumable; @default 0: no limit */
     patienceMs?: number;
-    /** bytes a second at most, on the average of some parts; @default 0: as fast as it goes */
+    /** rate limit in bytes per second, averaged over several parts; @default 0: no limit */
     maxRate?: number;
-    /** one part at a time, with a pause after each, for uploads that have time; @default false */
+    /** background mode: one part at a time, with a pause after each; @default false */
     polite?: boolean;
-    /** files up to this size are hashed first, so that a presigned PUT can carry the checksum; @default
+    /** files up to this size are hashed first, so that a presigned PUT can include the checksum; @default
      * 100 MiB with `api`, else 0: none */
     presignLimit?: number;
-    /** replace an object of the same key; @default false */
+    /** overwrite an existing object of the same key; @default false */
     overwrite?: boolean;
-    /** names without "x-amz-meta-" */
+    /** user-defined metadata; names without "x-amz-meta-" */
     metadata?: Record<string, string>;
     object?: {
         /** @default the file's type */
@@ -75,64 +75,65 @@ export interface UploadOptions {
     };
 }
 
-/** Of one file: `upload(file, options)`, `resume(id, file, options)`. */
+/** Options of one file: `upload(file, options)`, `resume(id, file, options)`. */
 export interface FileOptions extends UploadOptions {
     /** aborts the upload */
     signal?: AbortSignal;
-    /** the file's, where the browser gave one (Chromium): resume() does not need the file then */
+    /** the handle of the file, if the browser provides one (Chromium): resume() then needs no file */
     handle?: FileSystemFileHandle;
 }
 
 export interface ParthaulOptions extends UploadOptions {
-    /** keep unfinished uploads in this browser, to go on after a reload or a crash; @default true */
+    /** store unfinished uploads in this browser, to resume them after a reload or a crash; @default true */
     keep?: boolean;
-    /** whose they are, the signed-in user's id: unfinished() lists nobody else's */
+    /** id of the signed-in user: unfinished() lists only the uploads of this owner */
     owner?: string | (() => string);
-    /** ask before the page is left while something runs; @default false */
+    /** ask for confirmation before the page is left while an upload is running; @default false */
     confirmLeave?: boolean;
     /** base URL of the credentials API; with getToken */
     api?: string;
-    /** Gives the signed-in user's JWT. Called whenever credentials are needed: a fresh one is best. */
+    /** Returns the JWT of the signed-in user. Called whenever credentials are needed; return a fresh one. */
     getToken?: (ask: Ask) => string | Promise<string>;
-    /** Instead of `api`: gives credentials, as STS, our API or Uppy Companion write them. */
+    /** Instead of `api`: returns credentials in the format of STS, parthaul-api or Uppy Companion. */
     getCredentials?: (ask: Ask) => object | string | Promise<object | string>;
-    /** "xhr" tells of every byte that is out, and notices a stall at once; @default "fetch" */
+    /** "xhr" reports progress continuously and detects stalls at once; @default "fetch" */
     transport?: 'fetch' | 'xhr';
-    /** to S3 at a time, over all uploads; @default 6, as many as browsers open to an HTTP/1.1 host */
+    /** concurrent requests to S3, over all uploads; @default 6, the limit of browsers for an HTTP/1.1 host */
     connections?: number;
-    /** where worker.js is, if not beside parthaul.js; a TrustedScriptURL under Trusted Types */
+    /** URL of worker.js, if not beside parthaul.js; a TrustedScriptURL under Trusted Types */
     workerUrl?: string | URL | { toString(): string };
-    /** where parthaul.wasm is, if not beside parthaul.js */
+    /** URL of parthaul.wasm, if not beside parthaul.js */
     wasmUrl?: string | URL;
-    /** the same of parthaul-scalar.wasm, for browsers and processors without WebAssembly's SIMD */
+    /** URL of parthaul-scalar.wasm, for browsers and processors without WebAssembly SIMD */
     scalarUrl?: string | URL;
 }
 
-/** Why credentials are asked for, and what a giver may want to know. */
+/** Passed to getToken() and getCredentials(): why credentials are requested, and for which file. */
 export interface Ask {
+    /** "look": to check the object of `key` with HEAD, after a response was lost */
     why: 'first' | 'expiring' | 'refused' | 'look';
     name?: string;
     contentType?: string;
     size: number;
-    /** of the whole file, in base64 */
+    /** of the whole file; the value in base64 */
     checksum?: { algorithm: string; value: string };
-    /** that is being written, once it is known */
+    /** of the object, once it is known */
     key?: string;
 }
 
-// ---- What a page gets ------------------------------------------------------------------------------
+// ---- Results ---------------------------------------------------------------------------------------
 
 export interface Progress {
-    /** stored by S3 or on their way */
+    /** stored by S3 or in flight */
     bytes: number;
     total: number;
-    /** 0 to 1, of an empty file too: what a progress bar shows */
+    /** 0 to 1, also for an empty file: the value of a progress bar */
     fraction: number;
     /** bytes that S3 has confirmed */
     stored: number;
-    /** in bytes a second, over the last seconds */
+    /** throughput in bytes per second, over the last seconds */
     speed: number;
-    /** absent while nobody can tell */
+    /** absent while unknown */
     secondsLeft?: number;
     partCount: number;
     partsStored: number;
@@ -140,11 +141,11 @@ export interface Progress {
     inFlight: number;
 }
 
-/** What S3 has now, and how sure that is. */
+/** The stored object, and how it was verified. */
 export interface Receipt {
     bucket: string;
     key: string;
-    /** without quotes; absent when the server hides it */
+    /** without quotes; absent if CORS hides it */
     etag?: string;
     versionId?: string;
     /** absent for a single PutObject */
@@ -156,25 +157,26 @@ export interface Receipt {
     /** as "CRC64NVME" */
     algorithm?: string;
     type?: 'FULL_OBJECT' | 'COMPOSITE';
-    /** in base64, with -N where composite */
+    /** in base64, with the suffix -N if composite */
     checksum?: string;
     /**
-     * "object": the server stated the whole object's checksum, and it is ours; "parts": each part's;
-     * "sent": checksums were sent, the server did not say that it looked; "size": none was sent.
+     * "object": the server reported the checksum of the whole object, and it matches; "parts": the
+     * same for each part; "sent": checksums were sent, but the server did not confirm that it checked
+     * them; "size": no checksum was sent, only the size was compared.
      */
     verified: 'object' | 'parts' | 'sent' | 'size';
     /**
-     * the server said that it made the object, stated nothing that shows it, and nobody could look; a warning
-     * said so
+     * The server reported success, but its response had no checksum or ETag to verify, and HEAD could
+     * not check the object either. A warning was given.
      */
     unseen?: true;
-    /** what the server does not know and the upload had to do without: codes of its warnings */
+    /** features that the server does not support: the codes of the warnings */
     serverLacks?: string[];
-    /** requests that had to be sent again */
+    /** number of requests that were retried */
     retries: number;
 }
 
-/** What an UploadError is made of; parthaul.js says what its members mean. */
+/** The members of an UploadError; parthaul.js documents them. */
 export interface Failure {
     code: string;
     message: string;
@@ -186,30 +188,30 @@ export interface Failure {
     partNumber?: number;
     tries?: number;
     retryable?: boolean;
-    /** S3 has its parts still: parthaul.resume(upload.kept) goes on */
+    /** S3 still has the parts: parthaul.resume(upload.kept) continues the upload */
     resumable?: boolean;
 }
 
-/** An upload that has not ended, as parthaul.unfinished() lists it. */
+/** An unfinished upload, as returned by parthaul.unfinished(). */
 export interface Unfinished {
     id: string;
-    /** of the file */
+    /** name of the file */
     name: string;
     size: number;
     lastModified: number;
-    /** bytes that S3 had when it was last noted */
+    /** bytes stored by S3 at the time of `savedMs` */
     stored: number;
     begunMs: number;
     savedMs: number;
-    /** why it stopped, if it was not for the page's end */
+    /** why it stopped; absent if the page was closed or left */
     failure?: Failure;
-    /** in this page or in another tab; absent: resume() can go on with it */
+    /** in this page or in another tab; absent: it can be resumed */
     running?: 'here' | 'elsewhere';
-    /** of the file (Chromium), if upload() was given one: resume() needs no file then */
+    /** handle of the file (Chromium), if upload() was given one: resume() then needs no file */
     handle?: FileSystemFileHandle;
 }
 
-/** The engine's constants and error names: JavaScript has no copy of them. */
+/** The constants and error names of the engine; JavaScript has no copy of them. */
 export interface Tables {
     version: string;
     errors: { name: string; number: number; text: string; retry: string }[];
@@ -218,7 +220,7 @@ export interface Tables {
     actions: Action['kind'][];
     events: string[];
     notices: Notice['kind'][];
-    /** `lanes`: several digests at once cost little more than one. */
+    /** `lanes`: several digests are computed in parallel at little more than the cost of one. */
     algorithms: { name: string; number: number; lanes: boolean }[];
     limits: Record<string, number>;
 }
@@ -227,9 +229,9 @@ export interface Tables {
 
 export interface Request {
     method: string;
-    /** S3's name, as "UploadPart" */
+    /** the name in the S3 API, such as "UploadPart" */
     operation: string;
-    /** what goes on the wire, to the byte */
+    /** to be sent exactly as it is */
     url: string;
     headers: [string, string][];
     /** the body, or: */
@@ -237,9 +239,9 @@ export interface Request {
     /** the body; neither: it has none */
     text?: string;
     partNumber?: number;
-    /** give up when no byte moved for so long */
+    /** abort the request if no byte was transferred for so long */
     stallMs: number;
-    /** give up when the body is out and no answer came for so long */
+    /** abort it if no response came for so long after the body was sent */
     answerMs: number;
     limitMs: number;
 }
@@ -291,7 +293,7 @@ export interface EngineProgress {
     state: string;
     paused: boolean;
     size: number;
-    /** bytes of the parts in flight that are out */
+    /** bytes sent of the parts in flight */
     sent: number;
     stored: number;
     partCount: number;
@@ -307,14 +309,14 @@ export interface Config {
     api?: string;
     connections: number;
     transport: 'fetch' | 'xhr';
-    /** whether anything may be written down */
+    /** whether anything may be stored */
     keep: boolean;
 }
 
-/** What lies in the browser's database. Never a secret. */
+/** A record in the browser's database. Never contains a secret. */
 export interface Kept extends Omit<Unfinished, 'running'> {
     owner: string;
-    /** whose credentials it had; '' for getCredentials() */
+    /** the API that issued its credentials; '' for getCredentials() */
     api: string;
     snapshot: string;
 }
@@ -324,11 +326,11 @@ export interface OpenMessage {
     id: number;
     file: Blob;
     options: Record<string, unknown>;
-    /** what to keep beside the snapshot; absent: nothing is kept */
+    /** what to store with the snapshot; absent: nothing is stored */
     keep?: Pick<Kept, 'owner' | 'name' | 'handle'>;
-    /** the kept upload to go on with */
+    /** the stored upload to resume */
     kept?: string;
-    /** only to give it up */
+    /** only abort it */
     discard?: boolean;
 }
 
@@ -370,7 +372,7 @@ export type FromWorker =
     | { kind: 'failed'; id: number; failure: Failure }
     | ({ kind: 'ask'; ask: number; id: number } & Question);
 
-/** What only the page knows: who its user is, and what its policy says of a URL. */
+/** What only the page knows: the token or credentials, and whether its policy allows a URL. */
 export type Question =
     | { what: 'token' | 'credentials'; about: Ask }
     | { what: 'policy'; about: { url: string } };
