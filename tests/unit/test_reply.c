@@ -364,7 +364,7 @@ static void test_hostile_texts(void)
     CHECK_INT(r.err, PH_ERR_ACCESS_DENIED);
     ph_reply_clear(&r);
     test_case("references to what is no character");
-    read_body(PH_OP_CREATE, 403, PH_STR(FAILED("<Code>SlowDown</Code><Message>&#27;</Message>")),
+    read_body(PH_OP_CREATE, 403, PH_STR(FAILED("<Code>SlowDown</Code><Message>&#0;</Message>")),
               &r);
     CHECK_INT(r.err, PH_ERR_ACCESS_DENIED);
     ph_reply_clear(&r);
