@@ -378,6 +378,22 @@ test('files of every kind of size and name, and every checksum', async () => {
     assert.deepEqual((await reader.ask({ do: 'uploads' })).filter((key) => key.startsWith('sizes/')), []);
 });
 
+test('files of different versions are not mixed', async () => {
+    const failed = await page.evaluate(() => {
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function (message, ...more) {
+            if (message.kind === 'start') message.config.version = '0.0.9'; // as a page from a cache would say
+            postMessage.call(this, message, ...more);
+        };
+        const parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl, keep: false });
+        const { done } = parthaul.upload(new Blob(['abc']), { key: 'a' });
+        Worker.prototype.postMessage = postMessage;
+        return done.catch(plain);
+    });
+    assert.equal(failed.code, 'WORKER_FAILED');
+    assert.match(failed.message, /different versions .*0\.0\.9.*load the page again/);
+});
+
 test('who never answers in the page is not waited for', async () => {
     await faults.rules({ operation: 'GET /v1/credentials', times: 0, then: 'stall' });
     const failed = await page.evaluate(async (api) => {

@@ -8,6 +8,9 @@
 
 /** @import {Action, EngineEvent, EngineProgress, Tables} from './types.d.ts' */
 
+/** Of all files together: page, worker and module speak a language of their own. */
+export const VERSION = '0.1.0';
+
 /** A call that the engine refused. */
 export class EngineError extends Error {
     /** @param {string} code as in `errors.def` @param {string} text */
@@ -160,8 +163,8 @@ export function writeEvent(tables, event) {
 /** Rows of the staging buffer, as wasm/README.md has it. */
 const MAX_ROWS = 16;
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const encoder = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder();
 
 /** The exports of one instance of the module. Every method may throw an EngineError. */
 export class Engine {

@@ -5,6 +5,7 @@
  * Holds handles only. The engine, its requests and the credentials are in worker.js.
  */
 
+import { VERSION } from './engine.js';
 import { WEBKIT } from './transport.js';
 
 /** @import {FromWorker, ToWorker, Update} from './types.d.ts' */
@@ -540,7 +541,7 @@ export class Parthaul extends EventTarget {
         this.#worker = worker;
         this.#silence = 0;
         this.#pings = setInterval(() => this.#ping(), PING_MS);
-        const config = { wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false };
+        const config = { version: VERSION, wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false };
         this.#post({ kind: 'start', config });
         this.#network();
     }

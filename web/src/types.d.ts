@@ -304,6 +304,8 @@ export interface EngineProgress {
 // ---- Between page and worker ---------------------------------------------------------------------------
 
 export interface Config {
+    /** of the page's module; the worker refuses another than its own */
+    version: string;
     wasmUrl: string;
     scalarUrl: string;
     api?: string;

@@ -8,7 +8,7 @@
  * connections and take turns in using them. Credentials are in this worker's memory only.
  */
 
-import { EngineError, hasSimd, loadEngine } from './engine.js';
+import { EngineError, hasSimd, loadEngine, VERSION } from './engine.js';
 import { Store } from './store.js';
 import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
 
@@ -977,6 +977,10 @@ async function start(given) {
     config = given;
     try {
         [engine] = await Promise.all([load(), recall()]);
+        const all = { page: config.version, worker: VERSION, module: engine.tables.version };
+        if (all.page !== VERSION || all.module !== VERSION) {
+            throw new Error(`its files are of different versions (${JSON.stringify(all)}), maybe from a cache: load the page again`);
+        }
     } catch (error) {
         // A browser's own errors have codes, too: numbers.
         const code = /** @type {any} */ (error).code === BLOCKED ? BLOCKED : undefined;
