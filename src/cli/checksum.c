@@ -25,30 +25,29 @@ void cli_checksum_help(void)
     cli_print(
         PH_STR("usage: parthaul checksum [OPTION]... FILE...\n"
                "\n"
-               "Prints what S3 would show for each file, a line each:\n"
+               "Prints the checksum or ETag that S3 reports for each file, one per line:\n"
                "\n"
                "  VALUE  ALGORITHM/TYPE  FILE\n"
                "\n"
-               "The file - is standard input.\n"
+               "A FILE of - is standard input.\n"
                "\n"
                "  --algorithm NAME   crc64nvme (default), crc32c, crc32, sha256, sha1 or md5;\n"
                "                     the value is in base64\n"
-               "  --part-size SIZE   the value of an object that was sent in parts of SIZE\n"
-               "                     bytes (8388608, 8MiB, 8M): VALUE-COUNT where the algorithm\n"
-               "                     has composite values. CRC64NVME has none: its value is\n"
-               "                     always that of the whole object\n"
+               "  --part-size SIZE   the value of an object uploaded in parts of SIZE\n"
+               "                     bytes (8388608, 8MiB, 8M): VALUE-COUNT if the algorithm\n"
+               "                     supports composite checksums. CRC64NVME does not: its\n"
+               "                     value is always that of the whole object\n"
                "  --etag             the ETag instead: the MD5 in hex, MD5-COUNT of the parts'\n"
                "                     MD5s with --part-size (not of objects that S3 encrypts\n"
                "                     with KMS)\n"
                "\n"
-               "A file of one part gets -1 with --part-size, as a multipart upload of one part\n"
-               "has it. (parthaul put sends such a file by one PutObject: leave --part-size out\n"
-               "for its value.)\n"
+               "A file of one part gets -1 with --part-size, like a multipart upload of one\n"
+               "part. (parthaul put sends such a file by PutObject: omit --part-size then.)\n"
                "\n"
-               "As with sha256sum, a line begins with a backslash where the file's name had to\n"
-               "be escaped: \\\\ is a backslash, \\n a line feed, \\r a carriage return.\n"
+               "As with sha256sum, a line starts with a backslash if the file name had to be\n"
+               "escaped: \\\\ is a backslash, \\n a line feed, \\r a carriage return.\n"
                "\n"
-               "Exit code 1: some file could not be read.\n"));
+               "Exit code 1: a file could not be read.\n"));
 }
 
 typedef struct settings {
@@ -200,12 +199,12 @@ static bool read_options(int argc, char **argv, settings *out, int *code)
             out->alg = ph_alg_by_name(ph_str_from(optarg));
             chosen = true;
             if (out->alg == PH_ALG_NONE) {
-                cli_usage(argv[0], "no algorithm is called %s", optarg);
+                cli_usage(argv[0], "unknown algorithm %s", optarg);
                 return false;
             }
         } else if (c == 'p') {
             if (!cli_size(optarg, &out->part_size) || out->part_size == 0) {
-                cli_usage(argv[0], "%s is no size", optarg);
+                cli_usage(argv[0], "%s is not a size", optarg);
                 return false;
             }
         } else if (c == 'e') {
@@ -219,7 +218,7 @@ static bool read_options(int argc, char **argv, settings *out, int *code)
         }
     }
     if (out->etag && chosen && out->alg != PH_ALG_MD5) {
-        cli_usage(argv[0], "an ETag is an MD5: --etag goes with no other --algorithm");
+        cli_usage(argv[0], "--etag is always MD5: it cannot be combined with --algorithm");
         return false;
     }
     if (out->etag)
@@ -235,7 +234,7 @@ int cli_checksum(int argc, char **argv)
     if (!read_options(argc, argv, &set, &code))
         return code;
     if (optind == argc)
-        return cli_usage(argv[0], "of which file?");
+        return cli_usage(argv[0], "expected a file");
     char *piece = malloc(PIECE);
     if (!piece) {
         cli_say("%s", ph_err_text(PH_ERR_NOMEM));

@@ -37,43 +37,42 @@ void cli_creds_help(void)
                "       parthaul creds --role-arn ARN [OPTION]...\n"
                "\n"
                "Gets temporary credentials and prints them on standard output: from a\n"
-               "credentials API, which knows the user by a token, or from STS by AssumeRole\n"
-               "with the credentials of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and\n"
+               "credentials API, which identifies the user by a token, or from STS with\n"
+               "AssumeRole and the credentials in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and\n"
                "AWS_SESSION_TOKEN.\n"
                "\n"
                "From an API:\n"
                "\n"
-               "  --api URL           GET URL/v1/credentials\n"
-               "  --token JWT         what it shall see; default: PARTHAUL_TOKEN, which other\n"
-               "                      users of the machine cannot read in the list of processes\n"
-               "  --api-key KEY       sent as x-api-key, beside a token or alone; default:\n"
+               "  --api URL           base URL of the API; GET URL/v1/credentials is requested\n"
+               "  --token JWT         the user's token; default: PARTHAUL_TOKEN, which is hidden\n"
+               "                      from other users of the machine, unlike an option\n"
+               "  --api-key KEY       sent as x-api-key, with a token or alone; default:\n"
                "                      PARTHAUL_API_KEY\n"
                "\n"
                "From STS:\n"
                "\n"
                "  --role-arn ARN      the role to assume\n"
                "  --session-name NAME default: parthaul\n"
-               "  --prefix s3://BUCKET/PREFIX/   confine the credentials to uploads beneath it\n"
+               "  --prefix s3://BUCKET/PREFIX/   restrict the credentials to uploads below it\n"
                "  --duration SECONDS  900 to 43200; default 3600\n"
-               "  --external-id ID    where the role's trust policy asks for one\n"
-               "  --serial-number ARN of the caller's device for MFA, and\n"
-               "  --token-code CODE   the six digits that it shows\n"
+               "  --external-id ID    if the role's trust policy requires one\n"
+               "  --serial-number ARN of the caller's MFA device, and\n"
+               "  --token-code CODE   its current six-digit code\n"
                "  --sts-endpoint URL  default: AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, else AWS\n"
                "                      by region\n"
                "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
                "\n"
-               "How they are shown:\n"
+               "Output:\n"
                "\n"
-               "  --format json       as STS's answer in the AWS CLI; the default\n"
-               "  --format env        lines for a shell: eval \"$(parthaul creds ...)\"\n"
+               "  --format json       the format of `aws sts assume-role`; the default\n"
+               "  --format env        shell commands: eval \"$(parthaul creds ...)\"\n"
                "  --format process    for credential_process in ~/.aws/config\n"
                "\n"
-               "  --tries N           when the service gives no answer or is busy; default 4\n"
-               "  --timeout SECONDS   give a request up when nothing moves for so long;\n"
-               "                      default: 30\n"
+               "  --tries N           attempts of each request; default 4\n"
+               "  --timeout SECONDS   abort a request that is stalled for so long; default: 30\n"
                "\n"
-               "Secrets go over https only, except to this machine. AWS_CA_BUNDLE names a file\n"
-               "of certificates to trust instead of the system's.\n"
+               "Secrets are sent over https only, except to this machine. AWS_CA_BUNDLE names a\n"
+               "file of certificates to trust instead of the system's.\n"
                "\n"
                "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 1 anything else.\n"));
 }
@@ -155,11 +154,11 @@ static int read_options(int argc, char **argv, arguments *out)
     if (out->help)
         return CLI_DONE;
     if (optind < argc)
-        return cli_usage(argv[0], "it takes no argument beside its options");
+        return cli_usage(argv[0], "unexpected argument");
     if (out->api.len && out->for_sts)
-        return cli_usage(argv[0], "credentials come from an --api or from STS, not from both");
+        return cli_usage(argv[0], "--api cannot be combined with the options for STS");
     if (!out->api.len && !out->role_arn.len)
-        return cli_usage(argv[0], "it wants an --api, or a --role-arn");
+        return cli_usage(argv[0], "expected --api or --role-arn");
     return CLI_DONE;
 }
 
@@ -309,7 +308,7 @@ static int ask_api(const char *command, const arguments *a, report *r, loan *out
         return code;
     if (!ask_is_private(a->api)) {
         login_clear(&l);
-        return cli_usage(command, "the --api has to be https: it answers secrets");
+        return cli_usage(command, "the --api URL must be https: its response is secret");
     }
     ph_request request = {.method = PH_METHOD_GET,
                           .url = l.url,
@@ -359,7 +358,7 @@ static int make_policy(const char *command, const arguments *a, loan *l, ph_buf 
     ph_str prefix = a->prefix;
     if (!ph_str_starts(a->role_arn, PH_STR("arn:")) || a->role_arn.len < 20 ||
         a->role_arn.len > 2048)
-        return cli_usage(command, "the --role-arn is no ARN of a role, as "
+        return cli_usage(command, "the --role-arn is not the ARN of a role, such as "
                                   "arn:aws:iam::123456789012:role/upload");
     if (!prefix.len)
         return CLI_DONE;
@@ -516,9 +515,9 @@ static int ask_sts(const char *command, const arguments *a, report *r, loan *out
     if (code == CLI_DONE)
         code = make_body(command, a, policy.len ? ph_buf_view(&policy) : (ph_str){NULL, 0}, &body);
     if (code == CLI_DONE && find_sts(a, region, &url) != PH_OK)
-        code = cli_usage(command, "the address of STS is no http or https URL, or the region none");
+        code = cli_usage(command, "the URL of STS is not http or https, or the region is invalid");
     if (code == CLI_DONE && !ask_is_private(ph_buf_view(&url)))
-        code = cli_usage(command, "the address of STS has to be https: it answers secrets");
+        code = cli_usage(command, "the URL of STS must be https: its response is secret");
     if (code == CLI_DONE) {
         int err = send_sts(a, &own, ph_buf_view(&url), region, ph_buf_view(&body), r, &answer);
         code = err == PH_OK ? read_sts(r, &answer, out)

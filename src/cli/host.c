@@ -328,8 +328,9 @@ int host_run(const host_options *o)
     else if (last.kind == PH_ACTION_DONE)
         code = report_receipt(&h.report, &last.u.receipt);
     else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && last.u.failure.resumable)
-        code = report_error(&h.report, h.last_err ? h.last_err : PH_ERR_REFUSED,
-                            "S3 may still have parts of the upload: give it up again with --abort");
+        code = report_error(
+            &h.report, h.last_err ? h.last_err : PH_ERR_REFUSED,
+            "S3 may still have parts of the upload: run the command again with --abort");
     else if (o->abort && last.u.failure.err == PH_ERR_ABORTED)
         code = report_given_up(&h.report);
     else

@@ -64,13 +64,13 @@ int login_start(login *l, const char *command, ph_str base, const char *path, ph
 {
     memset(l, 0, sizeof *l);
     if (!token.len && !api_key.len)
-        return cli_usage(command, "--api wants a --token, or PARTHAUL_TOKEN in the environment, "
-                                  "or an API key");
+        return cli_usage(command, "--api requires a --token, or PARTHAUL_TOKEN in the "
+                                  "environment, or an API key");
     int err = fill(l, base, path, token, api_key);
     if (err == PH_ERR_BAD_ENDPOINT)
-        return cli_usage(command, "the --api is no http or https URL");
+        return cli_usage(command, "the --api is not an http or https URL");
     if (err != PH_OK)
-        return cli_usage(command, "the --token is no JWT, or the API key is none");
+        return cli_usage(command, "the --token is not a JWT, or the API key is invalid");
     return CLI_DONE;
 }
 

@@ -22,11 +22,13 @@ static const struct {
     const char *what;
 } commands[] = {
     {"put", cli_put, cli_put_help, "upload a file to S3, verified end to end"},
-    {"uploads", cli_uploads, cli_uploads_help, "list unfinished uploads, and clean them up"},
-    {"post", cli_post, cli_post_help, "upload a folder with one signed form"},
-    {"creds", cli_creds_command, cli_creds_help, "get temporary credentials, and print them"},
-    {"sign", cli_sign, cli_sign_help, "show each stage of a request's signature"},
-    {"checksum", cli_checksum, cli_checksum_help, "what S3 would show for a file"},
+    {"uploads", cli_uploads, cli_uploads_help,
+     "list incomplete multipart uploads, and abort old ones"},
+    {"post", cli_post, cli_post_help, "upload a folder with one presigned POST form"},
+    {"creds", cli_creds_command, cli_creds_help, "get temporary credentials and print them"},
+    {"sign", cli_sign, cli_sign_help, "print the stages of a request signature"},
+    {"checksum", cli_checksum, cli_checksum_help,
+     "print the checksum or ETag that S3 reports for a file"},
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -128,12 +130,12 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
     int c = getopt_long(argc, argv, letters, table, NULL);
     const char *at = optind > 0 && optind <= argc ? argv[optind - 1] : "";
     if (c == ':')
-        cli_usage(argv[0], "option %s wants a value", at);
+        cli_usage(argv[0], "option %s requires a value", at);
     else if (c == '?' && strncmp(at, "--", 2) == 0)
         cli_usage(argv[0], "option %s %s", at,
                   optopt ? "takes no value" : "is unknown or ambiguous");
     else if (c == '?')
-        cli_usage(argv[0], "option -%c is unknown", optopt);
+        cli_usage(argv[0], "unknown option -%c", optopt);
     return c == ':' ? '?' : c;
 }
 
@@ -291,10 +293,10 @@ static void print_overview(void)
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].what);
     printf("  %-10s %s\n\n"
-           "parthaul help COMMAND lists its options; parthaul --version says which one this is.\n"
+           "parthaul help COMMAND lists the options; parthaul --version prints the version.\n"
            "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 5 integrity,\n"
            "1 anything else.\n",
-           "help", "how to use a command");
+           "help", "print the help of a command");
 }
 
 static int help(int argc, char **argv)
@@ -305,7 +307,7 @@ static int help(int argc, char **argv)
     }
     size_t i = find_command(argv[1]);
     if (i == COMMANDS || argc > 2)
-        return cli_usage(NULL, "help is for one of put, uploads, post, creds, sign, checksum");
+        return cli_usage(NULL, "expected one of put, uploads, post, creds, sign, checksum");
     commands[i].help();
     return CLI_DONE;
 }
@@ -313,7 +315,7 @@ static int help(int argc, char **argv)
 static int run(int argc, char **argv)
 {
     if (argc < 2)
-        return cli_usage(NULL, "which command?");
+        return cli_usage(NULL, "expected a command");
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
         printf("parthaul " PH_VERSION "\n");
         return CLI_DONE;
@@ -323,7 +325,7 @@ static int run(int argc, char **argv)
         return help(argc - 1, argv + 1);
     size_t i = find_command(argv[1]);
     if (i == COMMANDS)
-        return cli_usage(NULL, "%s is no command", argv[1]);
+        return cli_usage(NULL, "unknown command %s", argv[1]);
     return commands[i].run(argc - 1, argv + 1);
 }
 

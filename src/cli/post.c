@@ -46,35 +46,35 @@ void cli_post_help(void)
     cli_print(
         PH_STR("usage: parthaul post DIR --api URL [OPTION]...\n"
                "\n"
-               "Uploads every file of a folder and of the folders in it, by one signed form\n"
-               "that a credentials API gives for a prefix. A file's key is the prefix and its\n"
-               "path beneath DIR. Symbolic links are not followed; they and whatever is no\n"
-               "regular file are left out. Objects of these keys are replaced. Nothing is sent\n"
-               "when one of the files cannot go by the form: its name can be no key, it is too\n"
-               "large (5 GiB at most), or of another type.\n"
+               "Uploads all files of a folder and its subfolders with one presigned POST form,\n"
+               "which a credentials API issues for a prefix. The key of a file is the prefix and\n"
+               "its path below DIR. Symbolic links and other files that are not regular are\n"
+               "skipped. Existing objects are overwritten. Nothing is sent if the form does not\n"
+               "allow one of the files: its name is not a valid key, it is too large (5 GiB at\n"
+               "most), or of another type.\n"
                "\n"
-               "  --api URL           POST URL/v1/post-policy\n"
-               "  --token JWT         what it shall see; default: PARTHAUL_TOKEN, which other\n"
-               "                      users of the machine cannot read in the list of processes\n"
-               "  --api-key KEY       sent as x-api-key, beside a token or alone; default:\n"
+               "  --api URL           base URL of the API; POST URL/v1/post-policy is requested\n"
+               "  --token JWT         the user's token; default: PARTHAUL_TOKEN, which is hidden\n"
+               "                      from other users of the machine, unlike an option\n"
+               "  --api-key KEY       sent as x-api-key, with a token or alone; default:\n"
                "                      PARTHAUL_API_KEY\n"
-               "  --folder NAME       beneath the prefix that the API has for this user;\n"
+               "  --folder NAME       below the prefix of the user;\n"
                "                      default: none\n"
-               "  --type TYPE         of all files, as text/html, or what their types begin\n"
-               "                      with, as image/; default: by each name, any\n"
+               "  --type TYPE         the type of all files, such as text/html, or a prefix\n"
+               "                      such as image/; default: any, derived from each name\n"
                "\n"
-               "  --concurrency N     files at the same time, 1 to 32; default 8\n"
-               "  --tries N           of one request; default 6\n"
-               "  --timeout SECONDS   give a request up when nothing moves for so long;\n"
-               "                      default: 30, and 5 minutes for an answer\n"
-               "  --json              what became of each file, as one JSON object on standard\n"
+               "  --concurrency N     files in flight, 1 to 32; default 8\n"
+               "  --tries N           attempts of each request; default 6\n"
+               "  --timeout SECONDS   abort a request that is stalled for so long;\n"
+               "                      default: 30, and 5 minutes for a response\n"
+               "  --json              the result of each file, as one JSON object on standard\n"
                "                      output\n"
                "  --quiet             no progress, no warnings\n"
                "\n"
                "AWS_CA_BUNDLE names a file of certificates to trust instead of the system's.\n"
                "\n"
-               "Exit codes: 0 all is done, else that of the first file that is not: 2 usage or\n"
-               "a name, 3 denied, 4 network or server, 5 integrity, 1 anything else.\n"));
+               "Exit codes: 0 done, else that of the first file that failed: 2 usage or an\n"
+               "invalid name, 3 denied, 4 network or server, 5 integrity, 1 anything else.\n"));
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -133,9 +133,9 @@ static int read_options(int argc, char **argv, arguments *out)
     if (out->help)
         return CLI_DONE;
     if (argc - optind != 1)
-        return cli_usage(argv[0], "it wants one folder");
+        return cli_usage(argv[0], "expected one folder");
     if (!out->api.len)
-        return cli_usage(argv[0], "it wants an --api, which signs the form");
+        return cli_usage(argv[0], "expected --api, which issues the form");
     out->dir = argv[optind];
     return CLI_DONE;
 }
@@ -778,7 +778,7 @@ static void print_summary(const post *p)
     if (p->folder.left_count)
         printf(", %zu left out", p->folder.left_count);
     if (p->retries)
-        printf(", %u requests sent again", (unsigned)p->retries);
+        printf(", %u requests retried", (unsigned)p->retries);
     printf("\n");
 }
 
@@ -787,7 +787,7 @@ static void say_left_out(const post *p)
     char path[512];
     for (size_t i = 0; !p->a->quiet && i < p->folder.left_count; i++) {
         show_path(p->folder.left_out[i], path);
-        cli_say("left out: %s is no regular file", path);
+        cli_say("skipped: %s is not a regular file", path);
     }
 }
 

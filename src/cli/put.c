@@ -42,69 +42,70 @@ void cli_put_help(void)
     cli_print(
         PH_STR("usage: parthaul put [OPTION]... FILE s3://BUCKET/KEY\n"
                "\n"
-               "Uploads a file, in parts where it is larger than one part, and proves that the\n"
-               "object is the file. Where KEY is missing or ends with /, the file's name is\n"
-               "added to it. An object of that key is replaced unless --no-overwrite is given.\n"
+               "Uploads a file, in parts if it is larger than one part, and verifies the stored\n"
+               "object. If KEY is missing or ends with /, the name of the file is appended.\n"
+               "An existing object is overwritten unless --no-overwrite is given.\n"
                "\n"
-               "Credentials are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN,\n"
-               "or those that a credentials API lends:\n"
+               "Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and\n"
+               "AWS_SESSION_TOKEN, or from a credentials API:\n"
                "\n"
-               "  --api URL           the API; URL/v1/credentials is asked\n"
-               "  --token JWT         what it shall see; default: PARTHAUL_TOKEN, which other\n"
-               "                      users of the machine cannot read in the list of processes\n"
-               "  --api-key KEY       sent as x-api-key where the API wants one; default:\n"
+               "  --api URL           base URL of the API; GET URL/v1/credentials is requested\n"
+               "  --token JWT         the user's token; default: PARTHAUL_TOKEN, which is hidden\n"
+               "                      from other users of the machine, unlike an option\n"
+               "  --api-key KEY       sent as x-api-key if the API requires one; default:\n"
                "                      PARTHAUL_API_KEY\n"
                "\n"
-               "Where the bucket is:\n"
+               "Location of the bucket:\n"
                "\n"
-               "  --endpoint URL      default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else what\n"
-               "                      the API says, else AWS\n"
+               "  --endpoint URL      default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the\n"
+               "                      endpoint given by the API, AWS\n"
                "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
-               "  --path-style, --virtual-host   the bucket in the path, or in the host's name;\n"
-               "                      default: host at AWS, path elsewhere and for names with\n"
-               "                      dots\n"
-               "  --dualstack, --accelerate      AWS's other hosts\n"
+               "  --path-style, --virtual-host   the bucket in the path, or in the host name;\n"
+               "                      default: host name for AWS, path for other servers and\n"
+               "                      for bucket names with dots\n"
+               "  --dualstack, --accelerate      use these endpoints of AWS\n"
                "\n"
-               "How it is sent:\n"
+               "Transfer:\n"
                "\n"
                "  --part-size SIZE    5MiB to 5GiB; default 16 to 32MiB, more over 156 GiB. A\n"
-               "                      file of at most one part is sent by one PutObject\n"
+               "                      file of at most one part is sent by PutObject\n"
                "  --checksum NAME     crc64nvme (default), crc32c, crc32, sha256, sha1, md5 or\n"
                "                      none\n"
-               "  --checksum-type T   full-object or composite; default: full-object where it\n"
-               "                      exists\n"
-               "  --concurrency N     parts at the same time, 1 to 32; default: 6, and up to 8\n"
-               "                      while that makes it faster\n"
-               "  --max-rate SIZE     bytes a second at most, as 500KiB or 10MiB; default: the\n"
-               "                      line's\n"
-               "  --polite            one part at a time, with a pause after each\n"
-               "  --patience SECONDS  of no success at all before the upload fails, 0: for\n"
-               "                      ever; default 600, or with --tries as long as these take\n"
-               "  --tries N           of one request before it waits for the server; default 8\n"
-               "  --timeout SECONDS   give a request up when nothing moves for so long;\n"
-               "                      default: 30 for parts, minutes for an answer\n"
-               "  --signed-payload    make each body's SHA-256 part of the signature; default\n"
-               "                      only over plain HTTP to another machine\n"
-               "  --no-overwrite      fail with EXISTS where there is an object of that key,\n"
-               "                      unless it is this very file\n"
+               "  --checksum-type T   full-object or composite; default: full-object if the\n"
+               "                      algorithm supports it\n"
+               "  --concurrency N     parts in flight, 1 to 32; default: 6, and up to 8 while\n"
+               "                      that increases the throughput\n"
+               "  --max-rate SIZE     rate limit in bytes per second, such as 500KiB or 10MiB;\n"
+               "                      default: none\n"
+               "  --polite            background mode: one part at a time, then a pause\n"
+               "  --patience SECONDS  fail if no request succeeds for so long, 0: never;\n"
+               "                      default: 600, or with --tries as long as these take\n"
+               "  --tries N           attempts of a request before the upload pauses and probes\n"
+               "                      the server; default 8\n"
+               "  --timeout SECONDS   abort a request that is stalled for so long;\n"
+               "                      default: 30 for parts, minutes for a response\n"
+               "  --signed-payload    include the SHA-256 of each body in the signature;\n"
+               "                      default: only over plain HTTP to another machine\n"
+               "  --no-overwrite      fail with EXISTS if there is an object of that key, unless\n"
+               "                      it is identical to the file\n"
                "\n"
-               "What was begun and not ended (a crash, Ctrl-C, no network for long) can go on:\n"
-               "the same command finds in $XDG_STATE_HOME/parthaul (~/.local/state/parthaul)\n"
-               "what it kept, reads the file again, and sends what S3 does not have of it.\n"
+               "An interrupted upload (a crash, Ctrl-C, a network outage) can be resumed: run\n"
+               "the same command again. It finds its state in $XDG_STATE_HOME/parthaul\n"
+               "(~/.local/state/parthaul), reads the file again, and sends the missing parts.\n"
                "\n"
-               "  --resume auto       go on where there is something to go on with; the default\n"
-               "  --resume never      begin anew, give up what was begun, and keep nothing\n"
-               "  --abort             only give up what was begun: S3 forgets the parts it has\n"
+               "  --resume auto       resume if there is an interrupted upload; the default\n"
+               "  --resume never      abort an interrupted upload, start over, store no state\n"
+               "  --abort             only abort the interrupted upload and delete its parts\n"
                "\n"
-               "What is shown:\n"
+               "Output:\n"
                "\n"
-               "  --json              the receipt, or the failure, as one JSON object on\n"
-               "                      standard output\n"
+               "  --json              the receipt or the error as one JSON object on standard\n"
+               "                      output\n"
                "  --quiet             no progress, no warnings\n"
                "\n"
-               "What the object is given:\n"
+               "Properties of the object:\n"
                "\n"
-               "  --metadata NAME=VALUE          again and again\n"));
+               "  --metadata NAME=VALUE          may be repeated\n"));
     for (unsigned p = 0; p < PH_PROP_COUNT; p++) {
         char name[MAX_NAME];
         name_option((ph_property)p, name);
@@ -114,8 +115,8 @@ void cli_put_help(void)
     cli_print(
         PH_STR("\n"
                "AWS_CA_BUNDLE names a file of certificates to trust instead of the system's.\n"
-               "SIGINT and SIGTERM stop the upload, so that it can go on later, or abort it\n"
-               "where it is not kept; a second one ends the program at once.\n"
+               "SIGINT and SIGTERM stop the upload, so that it can be resumed, or abort it if\n"
+               "its state is not stored; a second one ends the program at once.\n"
                "\n"
                "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 5 integrity,\n"
                "1 anything else.\n"));
@@ -439,8 +440,8 @@ static void set_aside(const arguments *a, const kept *k, int err)
 {
     bool moved = kept_set_aside(k) == PH_OK;
     if (!a->quiet)
-        cli_say("warning: %s: %s%s; the upload begins anew, and `parthaul uploads` shows what the "
-                "earlier one may have left",
+        cli_say("warning: %s: %s%s; the upload starts over; list what the earlier one may have "
+                "left with `parthaul uploads`",
                 k->where, ph_err_text(err), moved ? "; it is renamed to .damaged" : "");
 }
 
@@ -465,20 +466,20 @@ static int go_on(const arguments *a, const kept *k, const found *f, report *r, h
     const char *change = f->err == PH_OK ? find_change(a, &f->snapshot.options, name) : NULL;
     if (change) {
         snprintf(what, sizeof what,
-                 "the upload was begun with another --%s; give the same again, or begin anew with "
-                 "--resume never",
+                 "the upload was started with a different --%s; use the same again, or start over "
+                 "with --resume never",
                  change);
         return report_error(r, PH_ERR_BAD_ARG, what);
     }
     if (f->err == PH_ERR_SNAPSHOT_NEWER)
         return report_error(
             r, f->err,
-            "the upload was begun by a newer parthaul: go on with that one, or begin "
-            "anew with --resume never");
+            "the upload was started by a newer parthaul; resume it with that version, or "
+            "start over with --resume never");
     if (f->err == PH_OK && f->snapshot.options.size != a->upload.size)
         return report_error(r, PH_ERR_FILE_CHANGED,
-                            "the file has another size than when the upload began; begin anew with "
-                            "--resume never");
+                            "the size of the file has changed since the upload was started; start "
+                            "over with --resume never");
     if (f->err == PH_ERR_SNAPSHOT_DAMAGED)
         set_aside(a, k, f->err);
     host->kept = k;
@@ -496,9 +497,9 @@ static int run_kept(const arguments *a, report *r, const kept *k, host_options *
         return code;
     if (a->abort && f.err != PH_OK) {
         bool none = f.err == PH_ERR_NOT_KEPT;
-        code =
-            report_error(r, f.err,
-                         none ? "nothing is kept of an upload of this file to this place" : NULL);
+        code = report_error(r, f.err,
+                            none ? "there is no interrupted upload of this file to this destination"
+                                 : NULL);
     } else if (a->abort) {
         code = give_up(a, k, &f, host);
     } else if (a->never) {
@@ -526,7 +527,7 @@ static int run(const arguments *a, const char *path, report *r, host_options *ho
     ph_buf_clear(&destination);
     const char *reason = why ? strerror(why) : "neither XDG_STATE_HOME nor HOME is set";
     if (err == PH_ERR_IN_USE)
-        return report_error(r, err, "another process is at the upload of this file to this place");
+        return report_error(r, err, "another process is uploading this file to this destination");
     if (err == PH_OK) {
         int code = run_kept(a, r, &k, host);
         kept_close(&k);
@@ -536,7 +537,7 @@ static int run(const arguments *a, const char *path, report *r, host_options *ho
     if (a->abort)
         return report_error(r, err, what);
     if (!a->never && !a->quiet)
-        cli_say("warning: nothing can be kept of this upload, so it cannot go on if it is stopped "
+        cli_say("warning: the state of this upload cannot be stored, so it cannot be resumed "
                 "(%s)",
                 what);
     return host_run(host);
@@ -600,7 +601,7 @@ int cli_put(int argc, char **argv)
     if (code != CLI_DONE)
         return code;
     if (argc - optind != 2)
-        return cli_usage(argv[0], "it wants a file and s3://BUCKET/KEY");
+        return cli_usage(argv[0], "expected a file and s3://BUCKET/KEY");
     const char *path = argv[optind];
     ph_buf_init(&key, 64u << 10);
     cli_place(a.region, a.endpoint, &a.upload.target);

@@ -158,8 +158,8 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
         snprintf(part, sizeof part, " part %u", (unsigned)n->part_number);
     if (n->until_ms > now_ms)
         snprintf(when, sizeof when, "in %.1f s", (double)(n->until_ms - now_ms) / 1000);
-    cli_say("%s%s %s: %s: %s%s%s%s", rests ? "resting, looks again" : "again", part, when,
-            ph_err_name(n->err), n->message && *n->message ? n->message : ph_err_text(n->err),
+    cli_say("%s%s %s: %s: %s%s%s%s", rests ? "waiting for the server, probing" : "retrying", part,
+            when, ph_err_name(n->err), n->message && *n->message ? n->message : ph_err_text(n->err),
             *reason ? " (" : "", reason, *reason ? ")" : "");
 }
 
@@ -182,9 +182,10 @@ static void open_document(ph_buf *b, const char *status)
 static const char *verified_text(ph_verified v)
 {
     switch (v) {
-    case PH_VERIFIED_OBJECT: return "the server states the object's checksum, and it is the file's";
-    case PH_VERIFIED_PARTS: return "the server states each part's checksum, and each is the file's";
-    case PH_VERIFIED_SENT: return "checksums were sent; the server does not say that it compared";
+    case PH_VERIFIED_OBJECT: return "the server reported the object's checksum, and it matches";
+    case PH_VERIFIED_PARTS: return "the server reported the checksum of each part, and all match";
+    case PH_VERIFIED_SENT:
+        return "checksums were sent; the server did not confirm that it checked them";
     case PH_VERIFIED_SIZE: return "no checksum was sent";
     }
     return "";
@@ -225,13 +226,13 @@ static void print_receipt(const ph_receipt *c)
     printf("  %-10s %s: %s\n", "verified", ph_verified_name(c->verified),
            verified_text(c->verified));
     if (c->unseen)
-        printf("  %-10s the server said that it made the object, and nobody could look\n",
+        printf("  %-10s the server reported success, but the object could not be checked\n",
                "unseen");
     for (unsigned i = 0; i < PH_LACK_COUNT; i++)
         if (c->server_lacks & 1u << i)
-            printf("  %-10s the server knows %s\n", "lacks", lack_text(i));
+            printf("  %-10s the server supports %s\n", "lacks", lack_text(i));
     if (c->retries)
-        printf("  %-10s %u requests had to be sent again\n", "retries", (unsigned)c->retries);
+        printf("  %-10s %u requests were retried\n", "retries", (unsigned)c->retries);
 }
 
 /* see report.h */
@@ -265,8 +266,8 @@ static const char *way_on(const ph_failure *f)
     if (!f->resumable)
         return "";
     if (f->err == PH_ERR_FILE_CHANGED || f->err == PH_ERR_PARTS_MIXED)
-        return "; what S3 has is kept, and --resume never begins anew";
-    return "; the same command goes on with it, and with --abort it is given up";
+        return "; the parts in S3 are kept; start over with --resume never";
+    return "; resume with the same command, or abort with --abort";
 }
 
 static void print_failure(const ph_failure *f, const char *reason)
@@ -327,7 +328,7 @@ int report_given_up(report *r)
         open_document(&b, "aborted");
         print_document(&b);
     } else if (!r->quiet) {
-        cli_say("the upload is given up; S3 has forgotten its parts");
+        cli_say("the upload is aborted and its parts are deleted");
     }
     return CLI_DONE;
 }

@@ -30,38 +30,36 @@ void cli_sign_help(void)
     cli_print(
         PH_STR("usage: parthaul sign [OPTION]... METHOD URL\n"
                "\n"
-               "Signs a request with AWS Signature Version 4 and prints one stage of it. The\n"
-               "credentials are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where it is set,\n"
+               "Signs a request with AWS Signature Version 4 and prints one stage of it.\n"
+               "Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if set,\n"
                "AWS_SESSION_TOKEN.\n"
                "\n"
                "  -H, --header 'NAME: VALUE'\n"
-               "                     a header that is signed too; may be given again and again,\n"
-               "                     also with the same name; a value may have folded lines.\n"
+               "                     a header to be signed; may be repeated, also with the same\n"
+               "                     name; a value may have folded lines.\n"
                "                     Host, X-Amz-Date, X-Amz-Content-Sha256 and\n"
-               "                     X-Amz-Security-Token take the place of what would be\n"
-               "                     derived\n"
-               "  --service NAME     s3 (default). For any other the general rules hold: the\n"
-               "                     path is normalised and encoded once more, and\n"
-               "                     x-amz-content-sha256 is signed only where -H gives it\n"
+               "                     X-Amz-Security-Token replace the derived values\n"
+               "  --service NAME     s3 (default). For any other the general rules apply: the\n"
+               "                     path is normalized and encoded once more, and\n"
+               "                     x-amz-content-sha256 is signed only if given with -H\n"
                "  --region NAME      default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
                "  --time TIME        20130524T000000Z, or 2013-05-24T00:00:00Z; default:\n"
-               "                     X-Amz-Date if -H gives it, else now\n"
+               "                     X-Amz-Date if given with -H, else now\n"
                "  --payload WHAT     the body: empty, unsigned, its SHA-256 in hex, @FILE (@-\n"
                "                     is standard input), or a literal such as\n"
                "                     STREAMING-AWS4-HMAC-SHA256-PAYLOAD. Default:\n"
-               "                     X-Amz-Content-Sha256 if -H gives it; unsigned for a\n"
+               "                     X-Amz-Content-Sha256 if given with -H; unsigned for a\n"
                "                     presigned S3 URL; else empty\n"
-               "  --presign SECONDS  sign by the query, for 1 to 604800 seconds, instead of by\n"
-               "                     headers\n"
+               "  --presign SECONDS  sign the query instead of headers, for 1 to 604800 seconds\n"
                "  --stage STAGE      canonical   the canonical request\n"
                "                     string      the string to sign\n"
                "                     signature   in hex\n"
-               "                     headers     the headers to add (default), each a line\n"
+               "                     headers     the headers to add (default), one per line\n"
                "                     url         the URL (default with --presign)\n"
                "\n"
-               "What is printed is exactly the stage's text, and one line feed behind it, which\n"
-               "is not a part of the text. The URL is signed as it is given; spaces and UTF-8\n"
-               "may stand in it as they are, and --stage url prints them encoded.\n"));
+               "The output is exactly the text of the stage, followed by a line feed that is not\n"
+               "part of it. The URL is signed as given; it may contain spaces and UTF-8, which\n"
+               "--stage url prints encoded.\n"));
 }
 
 typedef enum stage { STAGE_NONE, CANONICAL, STRING, SIGNATURE, HEADERS, URL } stage;
@@ -122,17 +120,17 @@ static int read_options(int argc, char **argv, arguments *out, bool *help)
         case 'x':
             if (!ph_str_u64(ph_str_from(optarg), &out->presign) || out->presign < 1 ||
                 out->presign > 604800)
-                return cli_usage(argv[0], "--presign wants 1 to 604800 seconds, not %s", optarg);
+                return cli_usage(argv[0], "--presign requires 1 to 604800 seconds, not %s", optarg);
             break;
         case 'g':
             out->stage = stage_by_name(optarg);
             if (out->stage == STAGE_NONE)
-                return cli_usage(argv[0], "no stage is called %s", optarg);
+                return cli_usage(argv[0], "unknown stage %s", optarg);
             break;
         case 'H':
             if (!read_header(optarg, out))
                 return cli_usage(argv[0],
-                                 "'%s' is no header of the form 'Name: value', or one too "
+                                 "'%s' is not a header of the form 'Name: value', or one too "
                                  "many",
                                  optarg);
             break;
@@ -178,9 +176,9 @@ static int find_time(const char *command, const arguments *a, uint64_t *out_ms)
     ph_str header = given(a, "x-amz-date");
     uint64_t header_ms = 0;
     if (header.ptr && ph_date_parse(header, &header_ms) != PH_OK)
-        return cli_usage(command, "the header X-Amz-Date is no time");
+        return cli_usage(command, "the header X-Amz-Date is not a time");
     if (a->time && ph_date_parse(ph_str_from(a->time), out_ms) != PH_OK)
-        return cli_usage(command, "%s is no time", a->time);
+        return cli_usage(command, "%s is not a time", a->time);
     if (a->time && header.ptr && header_ms != *out_ms)
         return cli_usage(command, "--time and the header X-Amz-Date differ");
     if (!a->time && header.ptr)
@@ -322,14 +320,14 @@ int cli_sign(int argc, char **argv)
     if (help || code != CLI_DONE)
         return code;
     if (argc - optind != 2)
-        return cli_usage(argv[0], "it wants a method and a URL");
+        return cli_usage(argv[0], "expected a method and a URL");
     ph_url url;
     ph_creds creds;
     uint64_t time_ms = 0;
     char hex[65];
     ph_str payload;
     if (!split_url(ph_str_from(argv[optind + 1]), &url))
-        return cli_usage(argv[0], "%s is no http or https URL (a # in it is written %%23)",
+        return cli_usage(argv[0], "%s is not an http or https URL (encode # as %%23)",
                          argv[optind + 1]);
     if (!cli_creds(&creds))
         return cli_usage(argv[0], CLI_NO_CREDS);

@@ -30,32 +30,30 @@ void cli_uploads_help(void)
     cli_print(
         PH_STR("usage: parthaul uploads [OPTION]... s3://BUCKET/PREFIX\n"
                "\n"
-               "Lists the multipart uploads of a bucket that were begun and not ended, whose\n"
-               "keys begin with PREFIX (all of them where it is missing). Their parts cost\n"
-               "money until they are completed or aborted. Each is a line: when it was begun,\n"
-               "what it is (unfinished, would abort, aborted, gone, failed), its id and its\n"
-               "key.\n"
+               "Lists the incomplete multipart uploads of a bucket whose keys start with PREFIX\n"
+               "(all, if it is missing). S3 charges for their parts until they are completed or\n"
+               "aborted. Prints a line for each: when it was started, its state (unfinished,\n"
+               "would abort, aborted, gone, failed), its id and its key.\n"
                "\n"
-               "  --abort-older-than AGE  abort those that were begun so long ago: 7d, 12h, 90m\n"
-               "                      or 30s. Who still sends to one of them loses it\n"
-               "  --dry-run           only say which of them it would abort\n"
-               "  --sizes             say of each how many parts it has, and how many bytes\n"
+               "  --abort-older-than AGE  abort uploads started so long ago: 7d, 12h, 90m or\n"
+               "                      30s, even if a client is still sending parts\n"
+               "  --dry-run           only show which uploads would be aborted\n"
+               "  --sizes             show the number of parts and bytes of each\n"
                "  --json              one JSON object on standard output\n"
                "  --quiet             no summary\n"
                "\n"
-               "Credentials are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.\n"
-               "They need s3:ListBucketMultipartUploads, and s3:AbortMultipartUpload and\n"
-               "s3:ListMultipartUploadParts for what they do.\n"
+               "Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and\n"
+               "AWS_SESSION_TOKEN. They need s3:ListBucketMultipartUploads; aborting also needs\n"
+               "s3:AbortMultipartUpload and s3:ListMultipartUploadParts, --sizes the latter.\n"
                "\n"
                "  --endpoint URL      default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS\n"
                "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
-               "  --path-style, --virtual-host   the bucket in the path, or in the host's name\n"
-               "  --tries N           when the server does not answer or is too busy; default 8\n"
-               "  --timeout SECONDS   give a request up when nothing moves for so long;\n"
-               "                      default: 30\n"
+               "  --path-style, --virtual-host   the bucket in the path, or in the host name\n"
+               "  --tries N           attempts of each request; default 8\n"
+               "  --timeout SECONDS   abort a request that is stalled for so long; default: 30\n"
                "\n"
-               "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 1 anything else, or\n"
-               "the first of these for an upload that could not be aborted.\n"));
+               "Exit codes: 0 done, 2 usage, 3 denied, 4 network or server, 1 anything else;\n"
+               "if an upload could not be aborted, the code of the first such error.\n"));
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -132,9 +130,9 @@ static int read_options(int argc, char **argv, arguments *out)
     if (out->help)
         return CLI_DONE;
     if (argc - optind != 1)
-        return cli_usage(argv[0], "it wants one s3://BUCKET/PREFIX");
+        return cli_usage(argv[0], "expected one s3://BUCKET/PREFIX");
     if (out->dry_run && !out->abort)
-        return cli_usage(argv[0], "--dry-run is for --abort-older-than");
+        return cli_usage(argv[0], "--dry-run requires --abort-older-than");
     cli_place(out->region, out->endpoint, &out->target);
     return cli_s3_url(argv[0], argv[optind], &out->target.bucket, &out->prefix);
 }
@@ -321,7 +319,7 @@ static int give_up(work *w, found *f)
     }
     w->failure = (ph_failure){.err = PH_ERR_CONFLICT};
     ph_text_copy(w->failure.message, sizeof w->failure.message,
-                 PH_STR("it has parts again after each Abort: somebody still sends to it"));
+                 PH_STR("it has parts again after each abort: a client is still sending parts"));
     return PH_ERR_CONFLICT;
 }
 

@@ -41,8 +41,8 @@ ROWS = [
     ("unlinkat", "EROFS", "1+", None, 0, "warning"),
     ("clone3", "EAGAIN", "1+", None, 1, "NOMEM"),
     ("socket", "EMFILE", "1+", None, 4, "NETWORK"),
-    ("connect", "ENETUNREACH", "1", None, 0, "again"),
-    ("sendto", "ENOBUFS", "6", None, 0, "again"),
+    ("connect", "ENETUNREACH", "1", None, 0, "retrying"),
+    ("sendto", "ENOBUFS", "6", None, 0, "retrying"),
     ("recvfrom", "ECONNRESET", "1+", None, 4, "NETWORK"),
     ("getrandom", "ENOSYS", "1+", None, 0, None),
 ]

@@ -90,7 +90,7 @@ def by_shell(text, env):
 
 def failed(what, done, code, *words, secrets=()):
     """A refusal: its exit code, one line on stderr with these words, nothing on stdout."""
-    err = re.sub(r"(?m)^parthaul: again in .*\n", "", done.stderr.decode())
+    err = re.sub(r"(?m)^parthaul: retrying in .*\n", "", done.stderr.decode())
     check(f"{what}: exit code, output", (done.returncode, done.stdout, err.count("\n")), (code, b"", 1))
     for word in words:
         check(f"{what}: says {word!r}", word in err, True)
@@ -252,7 +252,7 @@ def try_creds_faults():
 
     done, seen = sts(says(503), hang_up, says(200, GOOD_STS))
     check("creds: tried again", (done.returncode, len(seen)), (0, 3))
-    check("creds: says so", re.findall(r"again in [0-9.]+ s: (.*)\n", done.stderr.decode()),
+    check("creds: says so", re.findall(r"retrying in [0-9.]+ s: (.*)\n", done.stderr.decode()),
           ["SERVER_ERROR: HTTP 503", "NETWORK: Empty reply from server"])
     check("creds: signed with the session", (seen[0][1].get("X-Amz-Security-Token") or
           seen[0][1].get("x-amz-security-token")), "sessiontoken")
