@@ -102,7 +102,7 @@ uint64_t cli_asleep_ms(void);
 /* Write to stdout; the end of the program tells whether it got there. */
 void cli_print(ph_str text);
 
-/* The same of a text from outside: control bytes are shown as "?". */
+/* The same of a text from outside: control characters are shown as "?". */
 void cli_print_text(ph_str text);
 
 /* Write what was built, unless that failed, and wipe it. Returns the buffer's error. */

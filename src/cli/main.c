@@ -78,8 +78,13 @@ void cli_print(ph_str text)
 /* see cli.h */
 void cli_print_text(ph_str text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        putchar((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        unsigned char next = i + 1 < text.len ? (unsigned char)text.ptr[i + 1] : 0;
+        bool upper = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080..U+009F */
+        putchar(upper || c < 0x20 || c == 0x7f ? '?' : c);
+        i += upper;
+    }
 }
 
 /* see cli.h */
