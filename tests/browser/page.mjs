@@ -368,7 +368,7 @@ test('a file that is dropped anywhere on the page is taken, also where its setti
         };
     });
     await signIn(page);
-    await until(() => page.find('#message', (p) => p.textContent.startsWith("The demo's settings cannot be read: ")), 'the word');
+    await until(() => page.find('#message', (p) => p.textContent.startsWith("The settings of the demo cannot be loaded: ")), 'the word');
     await page.evaluate(() => {
         const dataTransfer = new DataTransfer();
         dataTransfer.items.add(new File(['dropped'], 'dropped\0\ud800.txt', { type: 'text/plain' }));

@@ -65,8 +65,8 @@ const WORDS = {
     new: 'Waiting',
     creating: 'Starting',
     sending: 'Uploading',
-    listing: 'Asking S3 what it has',
-    verifying: 'Comparing with what S3 has',
+    listing: 'Listing parts in S3',
+    verifying: 'Comparing with the parts in S3',
     completing: 'Finishing',
     checking: 'Checking',
     aborting: 'Cancelling',
@@ -85,20 +85,20 @@ const COLOURS = {
 /** @type {Record<Receipt["verified"], (receipt: Receipt) => string>} */
 const VERIFIED = {
     object: (r) =>
-        `Verified by S3: its ${r.algorithm} of the whole object equals the one computed here.`,
-    parts: () => 'Verified by S3: what it computed for every part equals what was computed here.',
-    sent: () => 'Checksums were sent with the data; the server did not say that it compared them.',
+        `Verified by S3: its ${r.algorithm} checksum of the whole object matches the one computed here.`,
+    parts: () => 'Verified by S3: its checksum of every part matches the one computed here.',
+    sent: () => 'Checksums were sent with the data; the server did not confirm that it checked them.',
     size: () => 'Not verified: no checksum was sent, only the size was compared.',
 };
 
 const VOUCHED = ['object', 'parts'];
-const UNSEEN = ' That it made the object of them the server only said: nobody could look.';
+const UNSEEN = ' The server reported success, but the object could not be checked.';
 
 /** What a server may not know. @type {Record<string, string>} */
 const LACKS = {
     LACKS_CHECKSUM: 'checksum headers',
     LACKS_CONTENT_MD5: 'Content-MD5',
-    LACKS_IF_NONE_MATCH: 'If-None-Match: an object of this key would have been replaced',
+    LACKS_IF_NONE_MATCH: 'If-None-Match: an existing object would have been overwritten',
 };
 
 // ---- Signing in ---------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ function parthaul() {
         return parthaul;
     })().catch((error) => {
         engine = undefined;
-        message(`The demo's settings cannot be read: ${error.message}`);
+        message(`The settings of the demo cannot be loaded: ${error.message}`);
         return undefined;
     });
     return engine;
@@ -429,7 +429,7 @@ list.addEventListener('click', (/** @type {any} */ event) => {
 function resting({ code, message, untilMs }) {
     if (code === 'SIGN_IN') return 'Waiting for you to sign in again';
     const time = untilMs && new Date(untilMs).toLocaleTimeString('en-GB');
-    return `Resting: ${message}${time ? `; tries again at ${time}` : ''}`;
+    return `Waiting for S3: ${message}${time ? `; next attempt at ${time}` : ''}`;
 }
 
 /** Say of which file each button is. @param {HTMLButtonElement[]} buttons @param {string} name */
