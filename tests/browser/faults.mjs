@@ -471,7 +471,7 @@ test('cancelling is thorough where Abort fails at first', async () => {
 });
 
 test('what begins while the uploader closes is aborted, too', async () => {
-    await faults.rules({ operation: 'Abort', delayMs: 500 });
+    await faults.rules({ operation: 'Abort', delayMs: 500 }, { operation: 'UploadPart', times: 0, delayMs: 2000 });
     await page.choose('#own', path);
     const codes = await page.evaluate(async (lent) => {
         const parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false });

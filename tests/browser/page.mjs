@@ -111,7 +111,7 @@ test('files of every kind of size arrive, several at once, identical', async () 
         () => page.find('#uploads > li:last-child details', (e) => e.textContent.includes('Bucket') && e.textContent),
         'the receipt',
     );
-    assert.match(receipt, /Verified by S3: its CRC64NVME of the whole object/);
+    assert.match(receipt, /Verified by S3: its CRC64NVME checksum of the whole object/);
     for (const value of [done[5].key, done[5].etag, done[5].checksum, '314,572,800', '18 × 16.7 MiB']) {
         assert.ok(receipt.includes(value), `${value} is not in ${receipt}`);
     }
