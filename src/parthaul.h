@@ -392,8 +392,9 @@ typedef struct ph_receipt {
     ph_checksum_type type;
     ph_str checksum; /* base64, with -N where composite; absent without an algorithm */
     ph_verified verified;
-    bool unseen; /* S3 said that it made the object of its parts, and nothing that shows it; nobody
-                    could look */
+    /* S3 reported success, but neither stated nor showed (HEAD) anything of the object by which it
+     * could be recognized. */
+    bool unseen;
     unsigned server_lacks; /* bits of ph_lack: what this upload had to do without */
     uint32_t retries;      /* requests that had to be sent again */
 } ph_receipt;

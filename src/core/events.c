@@ -86,7 +86,8 @@ static verdict refresh_creds(ph_upload *u, int err, const ph_attempt *a, uint32_
         return GIVE_UP;
     u->creds_refused = true;
     u->ask.tries = u->ask.id != 0; /* what was tried to renew them early does not count */
-    u->ask.at_ms = 0;
+    /* Not before they can be used: they may live no longer than max_rate lets a part wait. */
+    u->ask.at_ms = u->state == PH_STATE_SENDING ? u->pace_ms : 0;
     ph_operation op = u->state == PH_STATE_SENDING ? part_operation(u) : ph_upload_control(u);
     ph_upload_describe(&u->refusal, err, op, part_number, a->tries, reply);
     return AGAIN_NOW;
@@ -178,7 +179,7 @@ static void suspect_creds(ph_upload *u, uint64_t now_ms, int err, const ph_attem
     if (u->silent < SUSPICIOUS || a->tries < SUSPICIOUS || u->suspected)
         return;
     u->suspected = true;
-    /* Not before they can be used: they may live no longer than max_rate lets a part wait. */
+    /* Not before they can be used, as in refresh_creds. */
     u->renew_ms = u->pace_ms > now_ms ? ph_upload_true_ms(u, u->pace_ms) : 0;
 }
 
@@ -444,7 +445,8 @@ static uint32_t blamed_part(const ph_upload *u, const ph_slot *slot)
 static int err_of(const ph_upload *u, const ph_reply *reply)
 {
     bool final = ph_err_retry(reply->err) == PH_RETRY_NEVER;
-    return reply->foreign && u->heard && final ? PH_ERR_NOT_S3 : reply->err;
+    bool heard = u->heard || u->upload_id.len; /* an upload id is S3's, of whatever session */
+    return reply->foreign && heard && final ? PH_ERR_NOT_S3 : reply->err;
 }
 
 static bool says(const ph_reply *reply, const char *word)
@@ -632,8 +634,10 @@ static int single_done(ph_upload *u, const ph_slot *slot, const ph_reply *reply,
     note_whole(u, &slot->digest);
     if (u->whole_text.err)
         return u->whole_text.err;
-    if (reply->err == PH_OK && !reply->etag.len && !u->etag.len)
+    if (reply->err == PH_OK && !reply->etag.len && !u->etag.len) {
         warn_hidden_etag(u);
+        u->unseen = !confirmed; /* a bare yes: somebody on the way may have said it */
+    }
     return finish(u, reply,
                   confirmed                ? PH_VERIFIED_OBJECT
                   : sent_checksum(u, slot) ? PH_VERIFIED_SENT
@@ -852,7 +856,7 @@ static int listed_claims(ph_upload *u, const ph_reply *reply)
 /*
  * Complete must not overwrite, and there is an object: made by a Complete of ours whose answer nobody
  * heard (also browsers send a request twice), or by somebody else. While our parts are there, it is
- * not ours.
+ * not ours; but they say nothing of an upload of ours before this one.
  */
 static void whose_object(ph_upload *u, bool perhaps_ours)
 {
@@ -875,7 +879,7 @@ static int listed(ph_upload *u, const ph_reply *reply)
     if (lists_claims(u))
         return listed_claims(u, reply);
     if (u->doubt == PH_ERR_EXISTS) {
-        whose_object(u, reply->listed_count == 0);
+        whose_object(u, reply->listed_count == 0 || u->restarted);
         return PH_OK;
     }
     for (size_t i = 0; i < reply->listed_count; i++) {
@@ -955,7 +959,7 @@ static int completed(ph_upload *u, const ph_reply *reply)
     return PH_OK;
 }
 
-/* After S3's bare word, HEAD shows an object of our size: what of its ETag? */
+/* After an unconfirmed 200 to Complete, HEAD shows an object of our size: what of its ETag? */
 static statement compare_etag(const ph_upload *u, ph_str etag)
 {
     char ours[PH_ETAG_TEXT];
@@ -1155,6 +1159,10 @@ static int abort_failed(ph_upload *u, uint64_t now_ms, int err, const ph_reply *
 {
     bool gone = err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND;
     bool again = !gone && is_worth_another_abort(u, err);
+    /* Gone before this session asked for it: the one before may have completed it, and not have heard so. */
+    if (gone && !u->aborted && u->resumed && u->failure.err == PH_ERR_ABORTED && u->aborts == 0 &&
+        u->control.tries == 1 && !u->control.maybe_done)
+        ph_upload_warn_object(u);
     verdict v = again ? decide(u, now_ms, err, ABORT_TRIES, &u->control, 0, reply) : GIVE_UP;
     switch (v) {
     case AGAIN_NOW: u->control.at_ms = now_ms; break;

@@ -18,6 +18,7 @@
 #define MAX_ETAG 256 /* 10,000 of them fit into PH_DOCUMENT_MAX */
 #define MAX_RETRY_AFTER_S 300u
 #define MAX_UPLOAD_ID 2048 /* fits into a URL when each byte has to be encoded */
+#define PAGE_HEAD 1024     /* how far into a body it is looked for what makes it a page */
 
 static const struct {
     const char *code;
@@ -94,8 +95,10 @@ static int err_of_status(int status)
     case 409: return PH_ERR_CONFLICT;
     case 412: return PH_ERR_EXISTS;
     case 413: return PH_ERR_TOO_LARGE;
+    case 425: /* early data, which somebody on the way did not want */
     case 429:
     case 503: return PH_ERR_SLOW_DOWN;
+    case 499: return PH_ERR_SERVER_ERROR; /* a proxy took us for gone */
     case 501:
     case 505: return PH_ERR_REFUSED;
     default: return status >= 500 ? PH_ERR_SERVER_ERROR : PH_ERR_REFUSED;
@@ -341,8 +344,8 @@ static void read_failure(const ph_event *answer, ph_reply *r)
     if (err != PH_OK)
         r->s3_code[0] = r->message[0] = '\0'; /* a proxy's page, or half a document */
     r->err = err_of_code(r->s3_code);
-    if (r->err == PH_OK)
-        r->err = err_of_status(r->status);
+    if (r->err == PH_OK) /* a 409 with another word does not pass: a key below an object, say */
+        r->err = r->status == 409 && r->s3_code[0] ? PH_ERR_REFUSED : err_of_status(r->status);
     r->foreign = err != PH_OK && !r->request_id[0] && !r->region[0] &&
                  (ph_str_trim(answer->body).len || r->err == PH_ERR_REDIRECT);
     if (r->err == PH_ERR_ACCESS_DENIED && strstr(r->message, "Request has expired"))
@@ -375,6 +378,23 @@ static bool operation_stores(ph_operation op)
     return op == PH_OP_PUT_OBJECT || op == PH_OP_UPLOAD_PART;
 }
 
+/*
+ * Not S3's, whatever is beside it: file servers give their pages ETags. XHTML has a declaration before it,
+ * and others a comment.
+ */
+static bool is_page(ph_str body)
+{
+    static const char *const begins[] = {"<!doctype", "<html"};
+    body = ph_str_trim(body);
+    for (size_t at = 0; at < PAGE_HEAD && at < body.len; at++)
+        for (size_t i = 0; i < 2; i++) {
+            ph_str rest = ph_str_skip(body, at), begin = ph_str_from(begins[i]);
+            if (rest.len > begin.len && ph_str_equal_nocase((ph_str){rest.ptr, begin.len}, begin))
+                return true;
+        }
+    return false;
+}
+
 static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph_reply *r)
 {
     const char *expected = result_root(op);
@@ -394,7 +414,7 @@ static void read_success(ph_operation op, ph_alg alg, const ph_event *answer, ph
     }
     if (!expected) {
         /* A PUT's body is empty. Some servers say something, a portal on the way has a page. */
-        if (err != PH_OK && operation_stores(op) && !r->etag.len)
+        if (err != PH_OK && operation_stores(op) && (!r->etag.len || is_page(answer->body)))
             r->err = PH_ERR_BAD_ANSWER;
         return;
     }

@@ -173,17 +173,23 @@ void ph_wipe(void *data, size_t len)
     __asm__ volatile("" : : "r"(data) : "memory");
 }
 
+size_t ph_str_control(ph_str s, size_t at)
+{
+    unsigned char c = (unsigned char)s.ptr[at];
+    unsigned char next = at + 1 < s.len ? (unsigned char)s.ptr[at + 1] : 0;
+    if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+        return 2;
+    return c < 0x20 || c == 0x7f;
+}
+
 void ph_text_copy(char *place, size_t size, ph_str s)
 {
     if (s.len >= size)
         for (s.len = size - 1; s.len > 0 && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80;)
             s.len--;
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        bool upper = i > 0 && (unsigned char)s.ptr[i - 1] == 0xc2 && c < 0xa0; /* U+0080..U+009F */
-        if (upper)
-            place[i - 1] = ' ';
-        place[i] = upper || c < 0x20 || c == 0x7f ? ' ' : s.ptr[i];
-    }
+    if (s.len)
+        memcpy(place, s.ptr, s.len);
+    for (size_t i = 0; i < s.len; i++)
+        memset(place + i, ' ', ph_str_control(s, i));
     place[s.len] = '\0';
 }

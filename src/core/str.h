@@ -45,9 +45,14 @@ bool ph_str_is_utf8(ph_str s);
 void ph_wipe(void *data, size_t len);
 
 /*
+ * How many bytes of `s` from `at` on are a control character, which a terminal or a log could obey:
+ * also U+0080 to U+009F, of two bytes. 0: there is none.
+ */
+size_t ph_str_control(ph_str s, size_t at);
+
+/*
  * Copy into a fixed place of `size` bytes, NUL-terminated: cut to it, never in the middle of a
- * character, and with spaces for control characters (also U+0080 to U+009F), which a terminal or a
- * log could obey.
+ * character, and with spaces for control characters (see ph_str_control).
  */
 void ph_text_copy(char *place, size_t size, ph_str s);
 

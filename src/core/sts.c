@@ -204,17 +204,6 @@ int ph_sts_assumed_user(ph_str body, ph_buf *arn, ph_buf *id)
     }
 }
 
-/* Copy what fits, never half a character, and no control byte: it will stand in logs. */
-static void cut_to(char *place, size_t size, ph_str text)
-{
-    size_t len = text.len < size ? text.len : size - 1;
-    while (len < text.len && len > 0 && ((unsigned char)text.ptr[len] & 0xC0) == 0x80)
-        len--;
-    for (size_t i = 0; i < len; i++)
-        place[i] = (unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F ? ' ' : text.ptr[i];
-    place[len] = '\0';
-}
-
 /* see sts.h */
 void ph_sts_error_read(ph_str body, ph_sts_error *out)
 {
@@ -238,9 +227,9 @@ void ph_sts_error_read(ph_str body, ph_sts_error *out)
         if (ph_xml_content(&x, &text) != PH_OK)
             continue;
         if (code && !out->code[0])
-            cut_to(out->code, sizeof out->code, ph_buf_view(&text));
+            ph_text_copy(out->code, sizeof out->code, ph_buf_view(&text));
         else if (message && !out->message[0])
-            cut_to(out->message, sizeof out->message, ph_buf_view(&text));
+            ph_text_copy(out->message, sizeof out->message, ph_buf_view(&text));
     }
     ph_buf_clear(&text);
 }

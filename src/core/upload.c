@@ -541,6 +541,16 @@ void ph_upload_warn_orphan(ph_upload *u)
     u->warned_orphan = true;
 }
 
+#define OBJECT_WARNING                                                                           \
+    "S3 may have the object all the same: the answer to the request that makes it was lost, or " \
+    "was not waited for"
+
+/* see upload.h */
+void ph_upload_warn_object(ph_upload *u)
+{
+    ph_upload_warn(u, OBJECT_WARNING);
+}
+
 /* see upload.h */
 void ph_upload_enter(ph_upload *u, ph_state state)
 {
@@ -629,10 +639,6 @@ static bool may_pass(int err, const ph_reply *reply)
     }
 }
 
-#define OBJECT_WARNING                                                                           \
-    "S3 may have the object all the same: the answer to the request that makes it was lost, or " \
-    "was not waited for"
-
 /*
  * Could it be that the object is there, though nobody will know? `err` is what ends the upload, after
  * the answer `reply` to `op`.
@@ -676,7 +682,7 @@ void ph_upload_fail(ph_upload *u, int err, ph_operation op, uint32_t part_number
     u->save = u->save || u->unsaved; /* perhaps it can be kept by now */
     u->failure.resumable = !creating && (u->kept || u->save) && may_pass(err, reply);
     if (perhaps && !u->failure.resumable)
-        ph_upload_warn(u, OBJECT_WARNING);
+        ph_upload_warn_object(u);
     if (creating || (u->upload_id.len && !completed && !gone && !u->failure.resumable)) {
         ph_upload_enter(u, PH_STATE_ABORTING);
         u->control.id = creating;

@@ -196,6 +196,9 @@ void ph_upload_warn(ph_upload *u, const char *message);
 /* S3 may have an upload whose id nobody knows. */
 void ph_upload_warn_orphan(ph_upload *u);
 
+/* S3 may have the object of an upload that ends without one. */
+void ph_upload_warn_object(ph_upload *u);
+
 /* Give up the parts under way, and their digests; slots go back to where they can start again. */
 void ph_upload_cancel_parts(ph_upload *u, bool digests);
 void ph_upload_cancel(ph_upload *u, ph_attempt *attempt);

@@ -160,9 +160,10 @@ static void test_statuses(void)
         {403, PH_ERR_ACCESS_DENIED},   {404, PH_ERR_NOT_FOUND},    {405, PH_ERR_REFUSED},
         {408, PH_ERR_REQUEST_TIMEOUT}, {409, PH_ERR_CONFLICT},     {411, PH_ERR_REFUSED},
         {412, PH_ERR_EXISTS},          {413, PH_ERR_TOO_LARGE},    {429, PH_ERR_SLOW_DOWN},
-        {499, PH_ERR_REFUSED},         {500, PH_ERR_SERVER_ERROR}, {501, PH_ERR_REFUSED},
-        {502, PH_ERR_SERVER_ERROR},    {503, PH_ERR_SLOW_DOWN},    {504, PH_ERR_SERVER_ERROR},
-        {505, PH_ERR_REFUSED},         {599, PH_ERR_SERVER_ERROR}, {-1, PH_ERR_REFUSED},
+        {425, PH_ERR_SLOW_DOWN},       {498, PH_ERR_REFUSED},      {499, PH_ERR_SERVER_ERROR},
+        {500, PH_ERR_SERVER_ERROR},    {501, PH_ERR_REFUSED},      {502, PH_ERR_SERVER_ERROR},
+        {503, PH_ERR_SLOW_DOWN},       {504, PH_ERR_SERVER_ERROR}, {505, PH_ERR_REFUSED},
+        {599, PH_ERR_SERVER_ERROR},    {-1, PH_ERR_REFUSED},
     };
     static const char *const bodies[] = {
         "",
@@ -614,12 +615,24 @@ static void test_without_body(void)
 
         CHECK_INT(err_of(op, 200, FAILED("<Code>InternalError</Code>")), PH_ERR_SERVER_ERROR);
         CHECK_INT(err_of(op, 200, FAILED("<Code>Odd</Code>")), PH_ERR_SERVER_ERROR);
-        /* A portal's page is no proof that anything was stored, unless there is an ETag. */
+        /* A portal's page is no proof that anything was stored; other words beside an ETag are. */
         bool stores = op == PH_OP_PUT_OBJECT || op == PH_OP_UPLOAD_PART;
         CHECK_INT(err_of(op, 200, HTML), stores ? PH_ERR_BAD_ANSWER : PH_OK);
         CHECK_INT(err_of(op, 200, "<Error><Code>SlowDown</Code>"),
                   stores ? PH_ERR_BAD_ANSWER : PH_OK);
         read_with(op, PH_ALG_NONE, 200, headers, 1, PH_STR("stored"), &r);
+        CHECK_INT(r.err, PH_OK);
+        ph_reply_clear(&r);
+        static const char *const pages[] = {
+            " " HTML, "<HTML lang='en'>", "\xef\xbb\xbf" HTML, "<!-- 1 -->\n<html>no",
+            "<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'/>"};
+        for (size_t n = 0; n < COUNT(pages); n++) {
+            read_with(op, PH_ALG_NONE, 200, headers, 1, ph_str_from(pages[n]), &r);
+            CHECK_INT(r.err, stores ? PH_ERR_BAD_ANSWER : PH_OK);
+            ph_reply_clear(&r);
+        }
+        read_with(op, PH_ALG_NONE, 201, headers, 1,
+                  PH_STR("<PostResponse><Key>k</Key></PostResponse>"), &r);
         CHECK_INT(r.err, PH_OK);
         ph_reply_clear(&r);
     }

@@ -368,7 +368,7 @@ static const story stories[] = {
                  .object = {.metadata = metadata, .metadata_count = COUNT(metadata)},
                  .credentials = BYTES(CREDENTIALS)},
      .lines = {{"HeadObject", 1, 200, NULL, "etag", "\"e-n\""}}},
-    {.name = "S3's bare word",
+    {.name = "an unconfirmed 200",
      .end = "\"verified\":\"sent\",\"unseen\":true,\"retries\":0",
      .options = {.target = TARGET,
                  .size = 10 * MIB,
