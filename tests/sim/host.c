@@ -127,13 +127,23 @@ static void refuse_for_good(world *w, exchange *x)
         {403, "", PH_ERR_ACCESS_DENIED},
         {404, "NoSuchBucket", PH_ERR_NO_SUCH_BUCKET},
         {403, "SignatureDoesNotMatch", PH_ERR_BAD_SIGNATURE},
+        {400, "AuthorizationHeaderMalformed", PH_ERR_BAD_SIGNATURE},
         {400, "InvalidRequest", PH_ERR_REFUSED},
+        {400, "InvalidArgument", PH_ERR_REFUSED},
+        {400, "MalformedXML", PH_ERR_REFUSED},
+        {400, "MetadataTooLarge", PH_ERR_REFUSED},
+        {400, "KeyTooLongError", PH_ERR_REFUSED},
         {405, "MethodNotAllowed", PH_ERR_REFUSED},
+        {409, "ObjectParentIsFile", PH_ERR_REFUSED},
+        {411, "MissingContentLength", PH_ERR_REFUSED},
+        {400, "EntityTooSmall", PH_ERR_TOO_LARGE},
         {400, "EntityTooLarge", PH_ERR_TOO_LARGE},
         {413, "", PH_ERR_TOO_LARGE},
         {301, "PermanentRedirect", PH_ERR_REDIRECT},
+        {307, "TemporaryRedirect", PH_ERR_REDIRECT},
         {409, "ConditionalRequestConflict", PH_ERR_CONFLICT},
         {400, "InvalidPart", PH_ERR_INVALID_PART},
+        {400, "InvalidPartOrder", PH_ERR_INVALID_PART},
     };
     size_t i = (size_t)sim_below(w, sizeof all / sizeof all[0]);
     refuse(x, all[i].status, all[i].code, all[i].err);
@@ -155,6 +165,12 @@ static void refuse_creds(world *w, exchange *x)
     };
     size_t i = (size_t)sim_below(w, 4);
     refuse(x, all[i].status, all[i].code, all[i].err);
+}
+
+static void bad_digest(world *w, exchange *x)
+{
+    static const char *const codes[] = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"};
+    refuse(x, 400, codes[sim_below(w, 3)], PH_ERR_BAD_DIGEST);
 }
 
 static void error_200(world *w, exchange *x)
@@ -189,7 +205,7 @@ static void choose_answer(world *w, exchange *x)
     else if (!x->rq.presigned && op != S3_HEAD && sim_fault(w, F_CLOCK))
         refuse(x, 403, "RequestTimeTooSkewed", PH_ERR_CLOCK_SKEW);
     else if (body && sim_fault(w, F_DIGEST))
-        refuse(x, 400, "BadDigest", PH_ERR_BAD_DIGEST);
+        bad_digest(w, x);
     else if (sim_fault(w, F_MANGLE))
         x->mangle = true;
     else if (op == S3_COMPLETE && sim_fault(w, F_FALSE))
@@ -612,7 +628,8 @@ void host_grant_text(world *w, const ph_digest *checksum, char *out, size_t size
     }
     uint32_t n = ++w->grant_count;
     grant *g = &w->grants[n];
-    g->end_ms = w->life_ms ? w->now_ms + w->life_ms / 2 + sim_below(w, w->life_ms) : UINT64_MAX;
+    bool ends = w->life_ms && n < SIM_GRANTS / 2; /* there is an end to those that end, too */
+    g->end_ms = ends ? w->now_ms + w->life_ms / 2 + sim_below(w, w->life_ms) : UINT64_MAX;
     char date[21], end[64] = "", time[64] = "", place[64] = "";
     if (g->end_ms != UINT64_MAX) {
         g->end_ms -= g->end_ms % 1000; /* what a date can say */

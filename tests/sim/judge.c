@@ -75,6 +75,18 @@ static uint64_t in_vain_ms(const world *w)
     return w->now_ms - w->alive_ms + w->turned_ms;
 }
 
+/* Nothing waits any longer for what hindered it. */
+static void no_waiting(world *w)
+{
+    memset(w->not_before_ms, 0, sizeof w->not_before_ms);
+    w->rest_until_ms = 0;
+    w->hurried_ms = w->now_ms;
+    w->paced_ms = w->quiet_ms = 0;
+    w->in_a_row = 0;
+    for (uint32_t n = 1; n <= w->plan.part_count; n++)
+        w->parts[n].not_before_ms = 0;
+}
+
 /* After so many failures of one request, the upload has to have rested since the last. */
 static bool must_rest(const world *w, uint32_t fails, uint32_t rests)
 {
@@ -136,9 +148,10 @@ void judge_notice(world *w, const ph_notice *n)
     else if (w->resting && n->paused)
         w->counted = 1; /* it goes on to rest when it is resumed */
     if (w->resting && !rests)
-        judge_hurry(w); /* S3 is there again: nothing waits any longer */
+        no_waiting(w); /* S3 is there again; since when, its answer said */
     w->rests += rests;
     w->resting = rests;
+    w->rests_for_creds = rests && n->err == PH_ERR_NO_CREDENTIALS;
     w->rest_until_ms = w->hurried_ms == w->now_ms ? 0 : n->until_ms; /* it was said before */
 }
 
@@ -211,6 +224,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
             sim_bug(w, "sends part %u again too early", n);
         if (w->held)
             sim_bug(w, "sends a part without a connection");
+        if (l->op == S3_PART && strcmp(l->x->rq.upload_id, w->known_id) != 0)
+            sim_bug(w, "sends a part before it asks what S3 has");
         judge_pace(w, length, sending, same);
     } else if (aborting ? w->fails[l->op] >= ABORT_TRIES
                         : must_rest(w, w->fails[l->op], w->rested[l->op])) {
@@ -218,6 +233,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
     } else if (w->now_ms < w->not_before_ms[l->op]) {
         sim_bug(w, "sends %s again too early", s3_op_name(l->op));
     }
+    if (l->op == S3_LIST)
+        snprintf(w->known_id, sizeof w->known_id, "%s", l->x->rq.upload_id);
     judge_rest(w, l);
     /* Of parts that a twin sent in their place the ETag is another. */
     if (l->op == S3_HEAD && w->word && !w->bare && !w->twin.was)
@@ -315,6 +332,10 @@ static void part_succeeded(world *w, const live *l, const s3_answer *a)
     p->fails = 0;
     p->vouched = a->checksum[0] && !q->hides_checksums && l->x->rq.checksum.len;
     p->etag_vouched = q->md5_etags && !l->x->hide;
+    /* If it was sent twice, the other one is cancelled. */
+    for (uint32_t i = 0; i < w->live_count; i++)
+        if (w->live[i].kind == L_REQUEST && w->live[i].part == l->part && &w->live[i] != l)
+            w->live[i].given_up = true;
 }
 
 /* A session that goes on learns from ListParts what S3 has, another one only what was hidden. */
@@ -324,6 +345,8 @@ static void list_succeeded(world *w)
     bool claims = w->session > 1 && !w->inquiries;
     if (w->word && w->bare && w->false_200) /* the parts that it should be made of are there yet */
         judge_excuse(w, PH_ERR_NOT_FOUND);
+    if (state_of(w) == PH_STATE_CHECKING)
+        return; /* it asks for S3's words, not for the parts */
     for (uint32_t n = 1; n <= w->plan.part_count; n++)
         claims = claims && !w->parts[n].stored;
     w->last_stored = 0;
@@ -355,6 +378,7 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
         u->delivered = true;
         memset(w->parts, 0, (w->plan.part_count + 1) * sizeof *w->parts);
         w->last_stored = 0;
+        snprintf(w->known_id, sizeof w->known_id, "%s", a->created);
     }
     if (l->op == S3_PART || l->op == S3_PUT) {
         part_succeeded(w, l, a);
@@ -373,19 +397,23 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
     snprintf(w->final_version, sizeof w->final_version, "%s", q->hides_version ? "" : a->version);
     w->final_vouched =
         sum && a->alg == w->options.alg && strcmp(a->checksum, w->s3.object.checksum) == 0;
-    w->final_etag_vouched = etag && q->md5_etags;
+    w->final_etag_vouched = etag && q->md5_etags && !a->is_false;
     w->final_etag_md5 = l->op == S3_HEAD && etag && q->md5_etags;
     if (l->op == S3_HEAD && !provable(w))
         excuse_doubt(w);
-    /* A twin may have written the same file, called otherwise. */
-    bool twins = w->twin.was && (w->false_200 || strcmp(w->s3.object.upload_id, w->word_id) != 0);
-    if (l->op == S3_HEAD && w->word && (twins || !s3_holds_file(&w->s3, w->began_version)))
+    /* The same file, called otherwise: a twin wrote it, or a Complete that was late, after a lie. */
+    bool renamed = w->false_200 ? w->twin.was || !provable(w)
+                                : w->twin.was && strcmp(w->s3.object.upload_id, w->word_id) != 0;
+    if (l->op == S3_HEAD && w->word && (renamed || !s3_holds_file(&w->s3, w->began_version)))
         judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
     if (l->op == S3_HEAD)
         w->unlooked =
             !etag && !(w->final_vouched && !w->s3.object.foreign) && a->length == w->plan.size;
     if (l->op != S3_COMPLETE)
         return;
+    /* It states the checksum of a newer file, which the twin sent. */
+    if (w->twin.was && !s3_holds_file(&w->s3, w->began_version))
+        judge_excuse(w, PH_ERR_OBJECT_DIFFERS);
     w->word = true;
     snprintf(w->word_id, sizeof w->word_id, "%s", l->x->rq.upload_id);
     w->bare = a->is_false || !(w->final_vouched || w->final_etag_vouched);
@@ -463,9 +491,9 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         count(w, l, err, a);
         return;
     }
-    /* A page is not S3's word, once S3 was heard. */
+    /* A page is not S3's word, once S3 was heard: an upload id is its word, too. */
     bool page = a && a->body.len && a->status >= 300 && memcmp(a->body.ptr, "<html>", 6) == 0;
-    if (page && w->heard) {
+    if (page && (w->heard || s3_find(&w->s3, l->x->rq.upload_id))) {
         count(w, l, PH_ERR_NOT_S3, a);
         return;
     }
@@ -480,8 +508,8 @@ void judge_outcome(world *w, const live *l, int err, const s3_answer *a)
         if (l->clock_fix == w->clock_fix) {
             w->clock_fix++;
             w->skews += l->x->status != 0;
-            /* Where it is turned again and again, not each answer is believed, but each is counted. */
-            uint32_t most = w->happened[F_JUMP] > 2 ? 1 : 2;
+            /* Where it was turned, or the host slept, another refusal than here is the first. */
+            uint32_t most = w->happened[F_JUMP] || w->happened[F_FREEZE] ? 1 : 2;
             if (++w->clock_fixes > most && w->skews >= 2)
                 fatal(w, l, err);
         }
@@ -576,15 +604,9 @@ void judge_woke(world *w)
 /* see world.h */
 void judge_hurry(world *w)
 {
-    memset(w->not_before_ms, 0, sizeof w->not_before_ms);
-    w->rest_until_ms = 0;
-    w->hurried_ms = w->now_ms;
-    w->paced_ms = w->quiet_ms = 0;
-    w->in_a_row = 0;
+    no_waiting(w);
     w->alive_ms = w->now_ms;
     w->turned_ms = 0;
-    for (uint32_t n = 1; n <= w->plan.part_count; n++)
-        w->parts[n].not_before_ms = 0;
 }
 
 /* see world.h */
@@ -598,10 +620,8 @@ void judge_turned(world *w, uint64_t ms)
     if (w->ended_ms == w->now_ms && w->ended_limit_ms > silence_ms)
         silence_ms = w->ended_limit_ms;
     silence_ms += 20000;
-    uint64_t alive_ms = w->alive_ms, turned_ms = w->turned_ms;
-    judge_hurry(w);
-    w->alive_ms = alive_ms;
-    w->turned_ms = turned_ms + (ms < silence_ms ? ms : silence_ms);
+    no_waiting(w);
+    w->turned_ms += ms < silence_ms ? ms : silence_ms;
 }
 
 /* see world.h */
@@ -628,6 +648,10 @@ void judge_granted(world *w)
     w->refused = false;
     w->begun = true;
     w->in_a_row = w->denials = 0;
+    if (w->rests_for_creds)
+        judge_hurry(w);
+    else if (w->resting)
+        no_waiting(w);
     w->rest_until_ms = 0;         /* they may end before the next look: it is taken at once */
     w->clock_fix += w->says_time; /* whatever was signed before says nothing any more */
 }
@@ -664,6 +688,8 @@ void judge_list(world *w, const s3_request *r)
     if (!u || u->gone || q->forbids_list)
         return;
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
+    for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++)
+        w->parts[n].seen = false; /* an answer that got lost had other pages */
     for (uint32_t n = 1; w->twin.was && n <= w->plan.part_count; n++)
         if (n >= u->room || !u->parts[n].there) /* it has aborted, and the parts are gone */
             w->parts[n].stored = w->parts[n].listed = false;
@@ -689,7 +715,7 @@ void judge_session(world *w)
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
     w->alive_ms = w->now_ms;
     w->turned_ms = 0;
-    w->resting = w->lacks_condition = w->told_of_parts = w->unsaved = false;
+    w->resting = w->rests_for_creds = w->lacks_condition = w->told_of_parts = w->unsaved = false;
     w->in_a_row = 0;
     w->paced_ms = w->quiet_ms = 0;
     w->lacks_checksum = kept_has(w, "MD5");
@@ -698,7 +724,7 @@ void judge_session(world *w)
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
         w->final_vouched = w->final_etag_vouched = w->final_etag_md5 = false;
     w->word = w->bare = w->false_200 = w->unlooked = false;
-    w->gone_id[0] = '\0';
+    w->gone_id[0] = w->known_id[0] = '\0';
     w->last_stored = 0;
     if (w->session == 1)
         return;
@@ -816,10 +842,11 @@ static void judge_receipt(world *w)
     if (r->size != w->plan.size || r->part_count != (multi ? w->plan.part_count : 0) ||
         r->part_size != (multi ? w->plan.part_size : 0))
         sim_bug(w, "a receipt over other bytes");
-    if (r->unseen && !(w->word && w->bare && w->unlooked))
+    bool bare_put = !multi && w->final_shown && !w->final_etag[0] && !w->final_vouched;
+    if (r->unseen && !bare_put && !(w->word && w->bare && w->unlooked))
         sim_bug(w, "says that nobody saw the object");
     if (r->unseen && !s3_holds_file(&w->s3, w->began_version))
-        return; /* all that it says is S3's bare word */
+        return; /* S3's 200 was all that it had to go by */
     if (w->final_shown ? !is_text(r->etag, w->final_etag)
                        : r->etag.len && !is_text(r->etag, o->etag))
         sim_bug(w, "a receipt with the ETag %.*s", (int)r->etag.len, r->etag.ptr);
@@ -837,6 +864,18 @@ static void judge_receipt(world *w)
     bool instead = lacks && r->alg == PH_ALG_MD5 && ph_alg_row(w->options.alg)->element;
     if ((r->alg != w->options.alg && !instead) || !r->checksum.len != (r->alg == PH_ALG_NONE))
         sim_bug(w, "a receipt with another algorithm");
+    ph_checksum_type type = PH_TYPE_NONE;
+    if (r->alg != PH_ALG_NONE)
+        type = !multi ? PH_TYPE_FULL_OBJECT : PH_TYPE_COMPOSITE;
+    if (multi && r->alg != PH_ALG_MD5)
+        ph_checksum_type_choose(r->alg, w->options.type, &type);
+    if (r->type != type)
+        sim_bug(w, "a receipt with another type");
+    bool without = r->server_lacks & PH_LACK_IF_NONE_MATCH;
+    if (w->lacks_condition ? !without : without && !w->s3.quirks.refuses_if_none)
+        sim_bug(w, "a receipt that is wrong about If-None-Match");
+    if (w->lacks_checksum && w->session == 1 && !(r->server_lacks & PH_LACK_CHECKSUM))
+        sim_bug(w, "a receipt without the lack of checksums");
     if (w->inquiries || lacks ? r->retries < w->retries : r->retries != w->retries)
         sim_bug(w, "a receipt over %u retries, not %u", r->retries, w->retries);
     /* An object that was found was compared with the MD5 of all parts' MD5s. */
@@ -851,9 +890,12 @@ static void judge_done(world *w)
 {
     bool same = s3_holds_file(&w->s3, w->began_version);
     bool said = w->false_200 && w->receipt.unseen;
+    /* It completed the same upload with a newer file, of which this server has nothing that tells. */
+    bool twins = w->twin.was && s3_holds_file(&w->s3, w->twin.version) &&
+                 w->receipt.verified >= PH_VERIFIED_SENT;
     for (uint32_t i = 0; w->false_200 && i < w->s3.upload_count; i++)
         w->s3.uploads[i].pardoned = true; /* that the parts are there yet nobody could know */
-    if (!same && !said && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
+    if (!same && !said && !twins && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
         sim_bug(w, "is done, but the object is not the file");
     ph_progress p;
     ph_upload_progress(w->upload, &p);

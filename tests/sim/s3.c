@@ -644,6 +644,7 @@ static void do_complete(s3_model *s, const s3_request *r, s3_upload *u, s3_answe
     s->object = made;
     new_version(s);
     u->gone = u->completed = true;
+    u->aborted = false; /* no part survives that */
     say_completed(s, false, a);
 }
 

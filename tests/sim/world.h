@@ -221,6 +221,7 @@ typedef struct world {
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
     uint64_t rest_until_ms, hurried_ms, alive_ms;
+    bool rests_for_creds; /* ends when they come */
     uint64_t ended_ms,
         ended_limit_ms; /* the last request that ended: when, and how long it might */
     uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
@@ -248,8 +249,9 @@ typedef struct world {
     bool heard; /* S3 said yes to something */
     uint32_t gone, inquiries;
     char gone_id[24];
-    bool aborting;    /* it was tried to abort */
-    bool final_shown; /* of the answer that ended it: */
+    char known_id[24]; /* of the upload that this session began, or asked for its parts */
+    bool aborting;     /* it was tried to abort */
+    bool final_shown;  /* of the answer that ended it: */
     char final_etag[48], final_version[24];
     bool final_vouched, final_etag_vouched, final_etag_md5;
     ph_receipt receipt;
