@@ -66,8 +66,9 @@ def scratch(name):
 
 
 def finish():
+    """Say how it went, and end the program; a run without a single check has failed."""
     print(f"{totals[True]} passed, {totals[False]} failed")
-    sys.exit(1 if totals[False] else 0)
+    sys.exit(1 if totals[False] or not totals[True] else 0)
 
 
 # ---- Tokens ---------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@
 #include "keys.h"
 
 #define API_JWKS_MIN_SECONDS 60u
-#define API_JWKS_MAX_SECONDS 86400u
 
 typedef struct api_jwks api_jwks;
 

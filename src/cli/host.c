@@ -23,6 +23,7 @@
 #define ASK_MS 30000u
 #define SLEPT_MS 3000    /* less is the two clocks being read one after the other */
 #define FROZEN_MS 10000u /* a turn takes a fraction of a second */
+#define MOST_EXCUSED 8   /* sleeps that explain failures, without an answer between them */
 #define MAX_DOCUMENT (64u << 10)
 
 typedef struct host {
@@ -34,6 +35,7 @@ typedef struct host {
     uint64_t begun_ms;  /* the clock on the wall, when ... */
     uint64_t begun_run; /* ... this clock, which nobody sets, said this */
     uint32_t ask_id;    /* of the credentials that the API is asked for; 0: none */
+    bool lent;          /* the API has lent credentials */
     int refusal;        /* what S3 last said against the credentials */
     bool kept;          /* there is a snapshot */
     int last_err;       /* of what was tried again last */
@@ -41,6 +43,7 @@ typedef struct host {
     bool aborted;
     uint64_t asleep_ms; /* how long the machine has slept, ever */
     uint64_t turn_ms;   /* when the loop was last here */
+    unsigned excused;   /* see MOST_EXCUSED */
 } host;
 
 /* ---- Time and signals ------------------------------------------------------------------------ */
@@ -214,6 +217,15 @@ static int act(host *h, ph_action *last)
 
 /* ---- What came of it ------------------------------------------------------------------------- */
 
+/*
+ * Whoever has lent credentials is an API: if it has no words for us now, something came between, or it
+ * is being replaced.
+ */
+static bool may_pass(const host *h, int err)
+{
+    return h->lent && (err == PH_ERR_BAD_JSON || err == PH_ERR_BAD_CREDENTIALS);
+}
+
 /* The answer of the credentials API, for the engine. */
 static int tell_answer(host *h, const ph_event *e)
 {
@@ -230,6 +242,9 @@ static int tell_answer(host *h, const ph_event *e)
         ph_buf_cstr(&why, ")");
     } else {
         event.err = login_answer(h->options->login, e->status, e->body, &document, &why);
+        if (may_pass(h, event.err))
+            event.err = PH_ERR_NO_CREDENTIALS;
+        h->lent = h->lent || event.err == PH_OK;
     }
     if (event.err != PH_OK)
         event.kind = PH_EVENT_DENIED;
@@ -242,15 +257,26 @@ static int tell_answer(host *h, const ph_event *e)
 
 static int collect(host *h)
 {
+    const ph_event rise = {.kind = PH_EVENT_WOKE};
     ph_event event;
     bool awake = woke(h);
     int err = PH_OK;
-    while (err == PH_OK && transfers_take(h->transfers, &event))
-        err = event.id == h->ask_id ? tell_answer(h, &event) : tell(h, &event);
+    while (err == PH_OK && transfers_take(h->transfers, &event)) {
+        if (event.kind == PH_EVENT_RESPONSE)
+            h->excused = 0;
+        /* It sends these again, but for Create, and then knows no request that failed meanwhile. */
+        if (event.kind == PH_EVENT_FAILED && awake && h->excused < MOST_EXCUSED) {
+            h->excused++;
+            awake = false;
+            err = tell(h, &rise);
+        }
+        if (err == PH_OK)
+            err = event.id == h->ask_id ? tell_answer(h, &event) : tell(h, &event);
+    }
     while (err == PH_OK && hasher_take(h->hasher, &event))
         err = tell(h, &event);
     if (err == PH_OK && awake) /* after the answers that came meanwhile: nobody gets them twice */
-        err = tell(h, &(ph_event){.kind = PH_EVENT_WOKE});
+        err = tell(h, &rise);
     if (err == PH_OK && stopped && h->kept && !h->options->abort)
         return PH_ERR_STOPPED;
     if (err == PH_OK && stopped && !h->aborted) {

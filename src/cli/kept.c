@@ -35,7 +35,7 @@ static bool name_folder(char *out, size_t size)
         n = snprintf(out, size, "%s/parthaul", state);
     else if (home && home[0] == '/')
         n = snprintf(out, size, "%s/.local/state/parthaul", home);
-    errno = 0;
+    errno = n < 0 ? 0 : ENAMETOOLONG;
     return n > 0 && (size_t)n < size;
 }
 
@@ -191,10 +191,11 @@ void kept_close(kept *k)
 /* ---- The snapshot ---------------------------------------------------------------------------- */
 
 /* see kept.h; what is longer than any snapshot is read as far as shows that it is none */
-int kept_read(const kept *k, ph_buf *b)
+int kept_read(const kept *k, ph_buf *b, bool *there)
 {
     char piece[4096];
     int fd = openat(k->folder, k->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *there = fd >= 0;
     if (fd < 0)
         return errno == ENOENT ? PH_OK : PH_ERR_NOT_KEPT;
     ssize_t n = 0;
@@ -287,12 +288,13 @@ unsigned kept_lacks(ph_str place)
     struct stat st;
     ph_buf text;
     unsigned lacks = 0;
+    bool there;
     if (!open_server(place, &k))
         return 0;
     ph_buf_init(&text, PH_SNAPSHOT_MAX + 8192);
     bool recent = fstatat(k.folder, k.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
                   time(NULL) >= st.st_mtim.tv_sec && time(NULL) - st.st_mtim.tv_sec < LEARNED_S;
-    if (recent && kept_read(&k, &text) == PH_OK) {
+    if (recent && kept_read(&k, &text, &there) == PH_OK) {
         ph_str rest = ph_buf_view(&text);
         while (rest.ptr) {
             ph_str line = ph_str_cut(&rest, '\n');

@@ -25,8 +25,11 @@ typedef struct kept {
 int kept_open(const char *path, ph_str destination, kept *out);
 void kept_close(kept *k);
 
-/* Add the snapshot to `b`; nothing when there is none. Errors: PH_ERR_NOT_KEPT (see errno), NOMEM. */
-int kept_read(const kept *k, ph_buf *b);
+/*
+ * Add the snapshot to `b`. `there` says whether there is one: it may be empty. Errors: PH_ERR_NOT_KEPT
+ * (see errno), NOMEM.
+ */
+int kept_read(const kept *k, ph_buf *b, bool *there);
 
 /*
  * Replace it, so that at any moment the old one or the new one is there, whole; it is on disk when

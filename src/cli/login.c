@@ -15,6 +15,7 @@
 #include "core/str.h"
 
 #define MAX_DOCUMENT (64u << 10)
+#define MAX_DETAIL 192 /* a failure's message has 256 */
 #define BEARER "Bearer "
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
@@ -154,7 +155,9 @@ static void explain(const login *l, int err, int status, const ph_json *doc, ph_
     ph_buf_cstr(why, ph_err_text(err));
     ph_buf_cstr(why, " (");
     if (detail.len) {
-        ph_buf_str(why, detail);
+        char text[MAX_DETAIL];
+        ph_text_copy(text, sizeof text, detail);
+        ph_buf_cstr(why, text);
     } else {
         ph_buf_cstr(why, "HTTP ");
         ph_buf_u64(why, (uint64_t)status);
@@ -214,10 +217,11 @@ int login_answer(const login *l, int status, ph_str body, ph_buf *document, ph_b
     ph_json *doc = NULL;
     ph_grant grant;
     int err = login_refusal(l, status, body, why);
-    if (err == PH_OK)
-        err = ph_json_parse(body, &doc);
     if (err != PH_OK)
         return err;
+    err = ph_json_parse(body, &doc);
+    if (err != PH_OK)
+        return err == PH_ERR_NOMEM ? err : PH_ERR_BAD_JSON;
     err = ph_grant_parse(body, &grant);
     if (err == PH_OK) {
         err = reaches(l, &grant, ph_json_member_text(doc, "prefix"), why)

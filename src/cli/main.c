@@ -41,8 +41,7 @@ static void say(const char *format, va_list args, const char *behind)
     int n = vsnprintf(line, sizeof line, format, args);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
     for (size_t i = 0; i < len; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+        memset(line + i, '?', ph_str_control((ph_str){line, len}, i));
     fprintf(stderr, "parthaul: %.*s%s\n", (int)len, line, behind);
 }
 
@@ -79,11 +78,9 @@ void cli_print(ph_str text)
 void cli_print_text(ph_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        unsigned char next = i + 1 < text.len ? (unsigned char)text.ptr[i + 1] : 0;
-        bool upper = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080..U+009F */
-        putchar(upper || c < 0x20 || c == 0x7f ? '?' : c);
-        i += upper;
+        size_t n = ph_str_control(text, i);
+        putchar(n ? '?' : text.ptr[i]);
+        i += n == 2;
     }
 }
 
@@ -214,7 +211,7 @@ ph_str cli_region(void)
 static bool has_control(ph_str s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+        if (ph_str_control(s, i))
             return true;
     return false;
 }

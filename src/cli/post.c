@@ -622,6 +622,16 @@ static int give_back(post *p, slot *s, ph_failure *f, uint32_t retry_after_ms)
     return fail_file(p, file, f);
 }
 
+/* S3 quotes the condition of the policy that failed. The rest of the token may be cut off. */
+static bool quotes_token(const form *f, const char *message)
+{
+    char begin[17] = "";
+    for (size_t i = 0; i < f->count; i++)
+        if (ph_str_equal_nocase(f->fields[i].name, PH_STR("x-amz-security-token")))
+            ph_text_copy(begin, sizeof begin, f->fields[i].value);
+    return begin[0] && strstr(message, begin);
+}
+
 static int take_response(post *p, slot *s, const ph_event *e)
 {
     ph_reply r;
@@ -638,8 +648,9 @@ static int take_response(post *p, slot *s, const ph_event *e)
         ph_text_copy(f.s3_code, sizeof f.s3_code, ph_str_from(r.s3_code));
         ph_text_copy(f.request_id, sizeof f.request_id, ph_str_from(r.request_id));
         ph_text_copy(f.host_id, sizeof f.host_id, ph_str_from(r.host_id));
+        bool told = r.message[0] && !quotes_token(&p->form, r.message);
         ph_text_copy(f.message, sizeof f.message,
-                     ph_str_from(r.message[0] ? r.message : ph_err_text(r.err)));
+                     ph_str_from(told ? r.message : ph_err_text(r.err)));
         err = give_back(p, s, &f, r.retry_after_ms);
     }
     ph_reply_clear(&r);
@@ -770,9 +781,12 @@ static void print_summary(const post *p)
     char size[32];
     const form *f = &p->form;
     report_size((double)p->bytes_done, size);
-    printf("s3://%.*s/%.*s  %zu of %zu files, %s, %zu verified by their MD5", (int)f->bucket.len,
-           f->bucket.ptr ? f->bucket.ptr : "", (int)f->prefix.len, f->prefix.ptr, p->done,
-           p->folder.count, size, p->verified);
+    printf("s3://");
+    cli_print_text(f->bucket);
+    printf("/");
+    cli_print_text(f->prefix);
+    printf("  %zu of %zu files, %s, %zu verified by their MD5", p->done, p->folder.count, size,
+           p->verified);
     if (p->failed)
         printf(", %zu failed", p->failed);
     if (p->folder.left_count)

@@ -78,16 +78,16 @@ void cli_put_help(void)
                "  --max-rate SIZE     rate limit in bytes per second, such as 500KiB or 10MiB;\n"
                "                      default: none\n"
                "  --polite            background mode: one part at a time, then a pause\n"
-               "  --patience SECONDS  fail if no request succeeds for so long, 0: never;\n"
-               "                      default: 600, or with --tries as long as these take\n"
                "  --tries N           attempts of a request before the upload pauses and probes\n"
                "                      the server; default 8\n"
+               "  --patience SECONDS  once it has paused: fail if no request has succeeded for\n"
+               "                      so long, 0: never; default: 600, with --tries at once\n"
                "  --timeout SECONDS   abort a request that is stalled for so long;\n"
                "                      default: 30 for parts, minutes for a response\n"
                "  --signed-payload    include the SHA-256 of each body in the signature;\n"
                "                      default: only over plain HTTP to another machine\n"
-               "  --no-overwrite      fail with EXISTS if there is an object of that key, unless\n"
-               "                      it is identical to the file\n"
+               "  --no-overwrite      fail with EXISTS if there is an object of that key; a file\n"
+               "                      of one part succeeds if the object is identical to it\n"
                "\n"
                "An interrupted upload (a crash, Ctrl-C, a network outage) can be resumed: run\n"
                "the same command again. It finds its state in $XDG_STATE_HOME/parthaul\n"
@@ -356,10 +356,14 @@ static int choose_credentials(const char *command, arguments *a, login *l, ph_bu
     return CLI_DONE;
 }
 
-/* Where the object goes, as text: two uploads of one file to two places are two. */
-static void name_destination(const ph_target *t, ph_buf *b)
+/*
+ * Where the object goes, as text: two uploads of one file to two places are two. Without an --endpoint
+ * it is the API that says where, whatever the environment does.
+ */
+static void name_destination(const arguments *a, ph_buf *b)
 {
-    ph_buf_str(b, t->endpoint);
+    const ph_target *t = &a->upload.target;
+    ph_buf_str(b, a->api.len && !a->endpoint.len ? a->api : t->endpoint);
     ph_buf_cstr(b, " s3://");
     ph_buf_str(b, t->bucket);
     ph_buf_char(b, '/');
@@ -406,8 +410,9 @@ typedef struct found {
 /* A snapshot is not obeyed before it is whole and of this place. Returns an exit code. */
 static int look(const kept *k, const ph_target *place, bool never, report *r, found *out)
 {
+    bool there = false;
     ph_buf_init(&out->text, PH_SNAPSHOT_MAX + 8192);
-    out->err = kept_read(k, &out->text);
+    out->err = kept_read(k, &out->text, &there);
     if (out->err != PH_OK && never) { /* nobody wants to know what is in it */
         out->err = PH_ERR_SNAPSHOT_DAMAGED;
         return CLI_DONE;
@@ -419,7 +424,7 @@ static int look(const kept *k, const ph_target *place, bool never, report *r, fo
         return report_error(r, out->err, what);
     }
     out->err = PH_ERR_NOT_KEPT;
-    if (out->text.len)
+    if (there)
         out->err = ph_snapshot_read(ph_buf_view(&out->text), &out->snapshot);
     if (out->err == PH_OK && !is_same_place(&out->snapshot.options.target, place)) {
         ph_snapshot_clear(&out->snapshot);
@@ -521,7 +526,7 @@ static int run(const arguments *a, const char *path, report *r, host_options *ho
     kept k;
     char what[640];
     ph_buf_init(&destination, 64u << 10);
-    name_destination(&a->upload.target, &destination);
+    name_destination(a, &destination);
     int err = kept_open(path, ph_buf_view(&destination), &k);
     int why = errno;
     ph_buf_clear(&destination);

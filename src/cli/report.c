@@ -213,7 +213,9 @@ static const char *lack_text(unsigned i)
 
 static void print_receipt(const ph_receipt *c)
 {
-    printf("s3://%.*s/%.*s\n", (int)c->bucket.len, c->bucket.ptr, (int)c->key.len, c->key.ptr);
+    printf("s3://%.*s/", (int)c->bucket.len, c->bucket.ptr);
+    cli_print_text(c->key);
+    printf("\n");
     printf("  %-10s %llu bytes", "size", (unsigned long long)c->size);
     if (c->part_count)
         printf(" in %u parts of %llu", (unsigned)c->part_count, (unsigned long long)c->part_size);

@@ -28,8 +28,9 @@
 #define CONNECT_MS 20000
 #define SEND_BUFFER (256L << 10)
 #define UNSENT (128 << 10)
-#define CREEP_SHIFT 12  /* fewer bytes than 4 KiB of a body, and nothing has moved */
-#define LOOKED_MS 1000u /* a turn that took longer says that nobody looked */
+#define CREEP_SHIFT 12 /* fewer bytes than 4 KiB of a body, and nothing has moved */
+#define LOOKED_MS 500u /* a turn that took longer says that nobody looked */
+#define MOST_ANEW 8    /* for one request: a process may be frozen again and again */
 
 typedef struct transfer {
     struct transfer *next;
@@ -42,7 +43,7 @@ typedef struct transfer {
     ph_hash *hash;      /* of a form's file */
     ph_alg hash_alg;
     bool from_file;
-    bool whole;      /* it makes an object, at once */
+    bool whole;      /* it makes an object, at once, or shows one */
     uint64_t offset; /* of the body in the file */
     uint64_t length; /* of the body */
     uint64_t read;   /* of it, so far */
@@ -50,12 +51,16 @@ typedef struct transfer {
     uint32_t stall_ms, answer_ms;
     uint32_t whole_ms; /* an answer that drips has an end, too */
 
-    uint64_t moved_ms; /* when anything last did, by the clock of all */
-    uint64_t moved;    /* a number that grows with everything that moves */
-    uint64_t out_ms;   /* when the answer's turn came; 0: it has not */
-    uint64_t sent;     /* as reported */
-    int err;           /* why a callback gave up, if one did */
-    const char *why;   /* the same in words: libcurl has other ones for it */
+    uint64_t moved_ms;  /* when anything last did, by the clock of all */
+    uint64_t moved;     /* a number that grows with everything that moves */
+    uint64_t out_ms;    /* when the answer's turn came; 0: it has not */
+    uint64_t sent;      /* as reported */
+    uint64_t unseen_ms; /* of all, when connecting began */
+    unsigned anew;      /* how often it began again, which is no other try */
+    CURLcode code;      /* libcurl's, once ... */
+    bool failed;        /* ... it ended without an answer, which is not told yet */
+    int err;            /* why a callback gave up, if one did */
+    const char *why;    /* the same in words: libcurl has other ones for it */
     char reason[CURL_ERROR_SIZE];
 
     ph_buf head; /* names and values, one behind the other */
@@ -71,8 +76,9 @@ struct transfers {
     const source *file;
     const char *ca_bundle;
     uint32_t timeout_ms;
-    uint64_t turn_ms;  /* when it was last looked at */
-    uint64_t clock_ms; /* what passed while somebody looked */
+    uint64_t turn_ms;   /* when it was last looked at */
+    uint64_t clock_ms;  /* what passed while somebody looked */
+    uint64_t unseen_ms; /* what passed besides */
     transfer *list;
     transfer *ended; /* whose texts the last event points to */
     char reason[CURL_ERROR_SIZE];
@@ -140,6 +146,22 @@ static void add_lower(ph_buf *b, ph_str s)
         ph_buf_char(b, s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? (char)(s.ptr[i] + 32) : s.ptr[i]);
 }
 
+static long status_of(const transfer *x)
+{
+    long status = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+/*
+ * Nothing can be stored, let alone checked, that has not been sent: whoever answers so soon is not S3.
+ * libcurl would stop sending, and take it for the whole.
+ */
+static bool is_early(const transfer *x)
+{
+    return status_of(x) / 100 == 2 && x->from_file && x->read < x->length;
+}
+
 /* One line of the head. A new status line begins the head of another answer, as after 100. */
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
@@ -151,7 +173,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
         x->head_ended = false;
         return size * count;
     }
-    x->head_ended = x->head_ended || ph_str_trim(value).len == 0;
+    if (!x->head_ended && ph_str_trim(value).len == 0) {
+        x->head_ended = true;
+        if (is_early(x))
+            return refuse(x, "the server said yes before it had all that was sent");
+        if (status_of(x) == 101) /* libcurl would wait for the end of the connection */
+            return refuse(x, "the server switched to another protocol");
+    }
     ph_str name = ph_str_trim(ph_str_cut(&value, ':'));
     if (!name.len || !value.ptr || !ph_str_is_utf8(value))
         return size * count; /* the empty line at the end, or nothing of S3's */
@@ -177,8 +205,8 @@ static size_t make_headers(transfer *x)
 }
 
 /*
- * S3 gives an object that it has stored an ETag, which here no CORS rule hides. Whoever says yes, and
- * no more, may be a portal or a proxy. After a form some servers state but the request's id.
+ * S3 gives each object an ETag, which here no CORS rule hides. Whoever says yes, and no more, may be a
+ * portal or a proxy. After a form some servers state but the request's id.
  */
 static bool says_nothing(const transfer *x, size_t header_count)
 {
@@ -187,7 +215,7 @@ static bool says_nothing(const transfer *x, size_t header_count)
         if (ph_str_equal(x->header[i].name, PH_STR("etag")) ||
             ph_str_starts(x->header[i].name, of_s3))
             return false;
-    return x->body.len == 0; /* the engine reads what it says */
+    return ph_str_trim(ph_buf_view(&x->body)).len == 0; /* the engine reads what it says */
 }
 
 /* ---- One request ----------------------------------------------------------------------------- */
@@ -341,6 +369,7 @@ static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint
     x->answer_ms = shorter(answer_ms, t->timeout_ms);
     x->whole_ms = shorter(answer_ms, 10 * t->timeout_ms);
     x->moved_ms = t->clock_ms;
+    x->unseen_ms = t->unseen_ms;
     ph_buf_init(&x->head, MAX_HEAD);
     ph_buf_init(&x->body, MAX_ANSWER);
     x->easy = curl_easy_init();
@@ -368,7 +397,7 @@ int transfers_start(transfers *t, uint32_t id, const ph_request *r)
     if (!x)
         return PH_ERR_NOMEM;
     x->from_file = r->from_file;
-    x->whole = r->method == PH_METHOD_PUT && r->part_number == 0;
+    x->whole = r->method == PH_METHOD_HEAD || (r->method == PH_METHOD_PUT && r->part_number == 0);
     x->offset = r->offset;
     x->length = r->from_file ? r->length : r->text.len;
     ph_buf_init(&x->text, r->text.len);
@@ -506,7 +535,9 @@ void transfers_turn(transfers *t, int wait_ms)
     curl_multi_poll(t->multi, NULL, 0, wait_ms, NULL);
     curl_multi_perform(t->multi, &running);
     uint64_t now = cli_running_ms(), passed = now - t->turn_ms;
-    t->clock_ms += passed < LOOKED_MS ? passed : LOOKED_MS;
+    uint64_t seen = passed < LOOKED_MS ? passed : LOOKED_MS;
+    t->clock_ms += seen;
+    t->unseen_ms += passed - seen;
     t->turn_ms = now;
 }
 
@@ -546,22 +577,24 @@ static void make_failure(transfers *t, const transfer *x, int err, ph_event *out
     ph_text_copy(t->reason, sizeof t->reason, ph_str_from(x->why ? x->why : x->reason));
 }
 
+/* Not all that libcurl takes for an answer is one. */
+static void judge(transfer *x)
+{
+    if (!x->head_ended) /* libcurl takes half a head for one */
+        refuse(x, "the answer's head was cut off");
+    if (x->err == PH_OK && status_of(x) / 100 == 2 && x->whole && says_nothing(x, make_headers(x)))
+        x->err = PH_ERR_NOT_S3;
+}
+
 /* The request is over: what it was, or what it was not. It is kept while the event is in use. */
 static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
 {
-    long status = 0;
+    long status = status_of(x);
     unlink_transfer(t, x);
     t->ended = x;
     *out = (ph_event){.id = x->id};
-    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code == CURLE_OK && !x->head_ended) /* libcurl takes half a head for one */
-        refuse(x, "the answer's head was cut off");
     if (code != CURLE_OK && !x->reason[0])
         snprintf(x->reason, sizeof x->reason, "%s", curl_easy_strerror(code));
-    size_t headers = make_headers(x);
-    bool good = code == CURLE_OK && x->err == PH_OK && status / 100 == 2;
-    if (good && x->whole && says_nothing(x, headers))
-        x->err = PH_ERR_NOT_S3;
     if (x->err != PH_OK) {
         make_failure(t, x, x->err, out);
     } else if (code != CURLE_OK) {
@@ -569,8 +602,8 @@ static void end(transfers *t, transfer *x, CURLcode code, ph_event *out)
     } else {
         out->kind = PH_EVENT_RESPONSE;
         out->status = (int)status;
+        out->header_count = make_headers(x);
         out->headers = x->header;
-        out->header_count = headers;
         out->body = ph_buf_view(&x->body);
     }
 }
@@ -616,6 +649,40 @@ static uint64_t count_sent(const transfer *x)
     return sent > 0 ? (uint64_t)sent : 0;
 }
 
+/* A kept connection was dead, and libcurl saw so in the middle of a body: it connects anew only before. */
+static bool was_dead(const transfer *x, CURLcode code)
+{
+    long connects = 1;
+    curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
+    return code == CURLE_SEND_ERROR && x->from_file && connects == 0 && x->head.len == 0;
+}
+
+/*
+ * While nobody looks, libcurl's clock for connecting runs on, and servers give up waiting. As nothing was
+ * sent, to connect anew is no other try, and harmless even where the cause was another.
+ */
+static bool was_frozen(transfer *x, CURLcode code)
+{
+    curl_off_t connected = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    /* Nothing but connecting is timed by libcurl; the time is there if a kept connection was dead. */
+    bool connecting = connected == 0 || code == CURLE_OPERATION_TIMEDOUT;
+    return connecting && x->unseen_ms != x->all->unseen_ms;
+}
+
+static bool begin_anew(transfer *x, CURLcode code)
+{
+    transfers *t = x->all;
+    if (x->err != PH_OK || x->anew == MOST_ANEW || !(was_dead(x, code) || was_frozen(x, code)))
+        return false;
+    x->anew++;
+    x->unseen_ms = t->unseen_ms;
+    x->moved_ms = t->clock_ms;
+    return on_seek(x, 0, SEEK_SET) == CURL_SEEKFUNC_OK &&
+           curl_multi_remove_handle(t->multi, x->easy) == CURLM_OK &&
+           curl_multi_add_handle(t->multi, x->easy) == CURLM_OK;
+}
+
 static bool take_ended(transfers *t, ph_event *out)
 {
     int left;
@@ -623,9 +690,28 @@ static bool take_ended(transfers *t, ph_event *out)
         transfer *x = NULL;
         if (m->msg != CURLMSG_DONE)
             continue;
-        CURLcode code = m->data.result;
+        CURLcode code = m->data.result; /* `m` is gone with what begins anew */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&x);
-        end(t, x, code, out);
+        if (code == CURLE_OK)
+            judge(x);
+        if (code == CURLE_OK && x->err == PH_OK) {
+            end(t, x, code, out);
+            return true;
+        }
+        if (!begin_anew(x, code)) {
+            x->failed = true;
+            x->code = code;
+        }
+    }
+    return false;
+}
+
+static bool take_failed(transfers *t, ph_event *out)
+{
+    for (transfer *x = t->list; x; x = x->next) {
+        if (!x->failed)
+            continue;
+        end(t, x, x->code, out);
         return true;
     }
     return false;
@@ -640,16 +726,17 @@ bool transfers_take(transfers *t, ph_event *out)
         return true;
     for (transfer *x = t->list; x; x = x->next) {
         uint64_t sent = count_sent(x);
+        if (x->failed)
+            continue;
         if (is_overdue(x, sent)) {
+            x->failed = true;
             x->err = PH_ERR_TIMEOUT;
-            end(t, x, CURLE_OPERATION_TIMEDOUT, out);
-            return true;
-        }
-        if (x->from_file && sent != x->sent) {
+            x->code = CURLE_OPERATION_TIMEDOUT;
+        } else if (x->from_file && sent != x->sent) {
             x->sent = sent;
             *out = (ph_event){.kind = PH_EVENT_SENT, .id = x->id, .bytes = sent};
             return true;
         }
     }
-    return false;
+    return take_failed(t, out);
 }

@@ -55,8 +55,9 @@ void transfers_wake(transfers *t);
 
 /*
  * The next event: RESPONSE, FAILED or UNREADABLE, which end a request, or SENT. Its texts are valid
- * until the next call. False when there is none now. While nobody calls transfers_turn, as in a
- * process that was stopped, no request becomes late.
+ * until the next call. False when there is none now. Those of failures come last. While nobody calls
+ * transfers_turn, as in a process that was stopped, no request becomes late, and one that was being
+ * connected is begun anew if that fails.
  */
 bool transfers_take(transfers *t, ph_event *out);
 

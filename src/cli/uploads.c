@@ -19,8 +19,8 @@
 #include "report.h"
 
 #define MAX_MARKER (64u << 10)
-#define MAX_JSON (64u << 10)
-#define MAX_PAGES 1000 /* a million uploads, where each page is as long as S3's */
+#define MAX_JSON (64u << 20) /* more than a page can make of a key */
+#define MAX_PAGES 1000       /* a million uploads, where each page is as long as S3's */
 #define MAX_PART_PAGES 100
 #define ABORTS 3 /* a part that was on its way may land behind the first one */
 
@@ -200,6 +200,8 @@ static int send_once(work *w, ph_call *call, ask_answer *answer, ph_reply *reply
                       .status = answer->status,
                       .body = ph_buf_view(&answer->body)};
     err = ph_reply_read(call->op, PH_ALG_NONE, &event, reply);
+    if (err == PH_OK && reply->foreign && reply->err == PH_ERR_NOT_FOUND)
+        reply->err = PH_ERR_NOT_S3; /* a gateway that does not find S3 says nothing of the upload */
     return err == PH_OK ? reply->err : err;
 }
 
@@ -265,6 +267,11 @@ static int refuse_list(work *w, const char *why)
     return PH_ERR_BAD_ANSWER;
 }
 
+static bool is_gone(int err)
+{
+    return err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND;
+}
+
 /* All pages of ListParts: S3's are eleven at most, others' may be shorter. */
 static int measure(work *w, found *f)
 {
@@ -305,7 +312,7 @@ static int give_up(work *w, found *f)
                         .key = f->upload->key,
                         .upload_id = f->upload->upload_id};
         int err = tell(w, &call);
-        bool gone = err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND;
+        bool gone = is_gone(err);
         if (gone && i == 0) {
             f->state = "gone"; /* somebody was faster */
             return PH_OK;
@@ -314,8 +321,12 @@ static int give_up(work *w, found *f)
             return err;
         f->state = "aborted";
         call.op = PH_OP_LIST_PARTS;
-        if (gone || tell(w, &call) != PH_OK)
+        if (!gone)
+            err = tell(w, &call);
+        if (is_gone(err) || err == PH_ERR_ACCESS_DENIED || err == PH_ERR_REFUSED)
             return PH_OK;
+        if (err != PH_OK)
+            return err;
     }
     w->failure = (ph_failure){.err = PH_ERR_CONFLICT};
     ph_text_copy(w->failure.message, sizeof w->failure.message,
@@ -376,7 +387,7 @@ static void handle(work *w, const ph_unfinished *u)
     uint64_t age = now > u->initiated_ms ? now - u->initiated_ms : 0;
     bool old = a->abort && u->initiated_ms && age >= a->age_ms;
     int err = a->sizes ? measure(w, &f) : PH_OK;
-    if (err == PH_ERR_NO_SUCH_UPLOAD || err == PH_ERR_NOT_FOUND) {
+    if (is_gone(err)) {
         f.state = "gone";
         err = PH_OK;
     } else if (old && a->dry_run) {
@@ -385,7 +396,7 @@ static void handle(work *w, const ph_unfinished *u)
         err = give_up(w, &f);
     }
     w->listed++;
-    w->aborted += strcmp(f.state, "aborted") == 0;
+    w->aborted += err == PH_OK && strcmp(f.state, "aborted") == 0;
     if (err != PH_OK) {
         f.state = "failed";
         w->failed++;

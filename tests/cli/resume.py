@@ -8,9 +8,11 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from checks import CLEAN, PROGRAM, ROOT, check, finish, run
@@ -69,15 +71,24 @@ class World:
     def object(self, key):
         return self.server.objects.get(key, {}).get("data")
 
+    def settle(self):
+        """Wait until the server has dealt with what had arrived of a client that is gone."""
+        end = time.monotonic() + 20
+        time.sleep(0.1)  # it notices connections
+        while time.monotonic() < end and any("process_request" in t.name for t in threading.enumerate()):
+            time.sleep(0.01)
+
     def begin(self, key, parts, *options):
         """An upload that was killed when S3 had some parts."""
+        self.server.most[key] = parts
         running = self.start(key, *options)
         end = time.monotonic() + 20
         while len(self.stored(key)) < parts and time.monotonic() < end:
             time.sleep(0.005)
         running.kill()
         running.communicate()
-        time.sleep(0.2)  # what had arrived is stored
+        self.settle()
+        del self.server.most[key]
         check(f"{key}: begun", (len(self.uploads(key)), len(self.kept())), (1, 1))
 
 
@@ -102,7 +113,7 @@ def try_kills(w):
                 killed += 1
                 running.send_signal(number)
             out, err = running.communicate(timeout=60)
-            time.sleep(0.1)
+            w.settle()
             repeated = set(w.sent(key)[before:]) & had
             check(f"kill {killed}, seed {seed}: no part that S3 had is sent again", repeated, set())
             if running.returncode not in (0, -number):
@@ -142,21 +153,74 @@ def try_two(w):
     check("two: whole", w.object("faults/hold@two") == DATA, True)
 
 
+def try_apis(w):
+    """Two APIs may lend for two servers that have a bucket of the same name."""
+    key = "faults/access-denied-part@apis"
+    def put(api, *options):
+        done = run("put", "--api", f"{w.server.url}/api/{api}", "--token", "a.b.c", "--part-size", "5MiB",
+                   *options, str(w.file), f"s3://{faulty.BUCKET}/{key}", env=w.env)
+        return done.returncode, len([1 for entry in w.server.log if entry[:2] == (key, "Create")])
+    check("another API: another upload", (put("one"), put("two"), len(w.kept())), ((3, 1), (3, 2), 2))
+    check("another API: each gives up its own", (put("one", "--abort")[0], put("two", "--abort")[0], w.kept()), (0, 0, []))
+
+
 def try_frozen(w):
     """As a laptop's lid does it: what was under way is sent again at once, and no try is burnt."""
     key = "faults/hold@frozen"
     w.server.held.clear()
     w.server.go.clear()
-    running = w.start(key, "--timeout", "2")
+    running = w.start(key, "--timeout", "4")
     check("frozen: a part is on its way", w.server.held.wait(20), True)
     running.send_signal(signal.SIGSTOP)
-    time.sleep(3)
+    time.sleep(5)
     running.send_signal(signal.SIGCONT)
     time.sleep(0.5)
     w.server.go.set()
     out, err = running.communicate(timeout=60)
     check("frozen: it arrives", (running.returncode, w.object(key) == DATA), (0, True))
     check("frozen: nothing failed", (json.loads(out).get("retries"), err), (0, b""))
+
+
+def connecting(server):
+    """How many connections to it have been asked for and not been answered (Linux)."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return len([1 for row in rows if row[3] == "02" and row[2].endswith(f":{server.server_port:04X}")])
+
+
+def try_frozen_connecting(w):
+    """So is what was being connected, though libcurl's clock for that goes on: any request."""
+    server = faulty.start()
+    server.shutdown()
+    server.socket.listen(0)
+    first = socket.create_connection(("127.0.0.1", server.server_port))  # the queue is full
+    small = w.folder / "small"
+    small.write_bytes(DATA[:3000])
+    large = w.folder / "large"
+    large.write_bytes(DATA[:PART + 3000])
+    to = ("put", "--timeout", "3", "--part-size", "5MiB", "--checksum", "crc32", "--json", "--resume", "never")
+    cases = {"PutObject": ("--endpoint", server.url, str(small), "s3://bucket/faults/fine@put"),
+             "Create": ("--endpoint", server.url, str(large), "s3://bucket/faults/fine@create"),
+             "credentials": ("--api", f"{server.url}/api/ok", "--token", "a.b.c", str(small),
+                             "s3://bucket/faults/fine@lent")}
+    running = {name: subprocess.Popen([PROGRAM, *to, *more], env={**CLEAN, **w.env}, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE) for name, more in cases.items()}
+    end = time.monotonic() + 20
+    while connecting(server) < len(cases) and time.monotonic() < end:
+        time.sleep(0.005)
+    for each in running.values():
+        each.send_signal(signal.SIGSTOP)
+    check("frozen while connecting: all of them", connecting(server), len(cases))
+    time.sleep(3.5)
+    server.socket.accept()[0].close()
+    server.socket.listen(128)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for each in running.values():
+        each.send_signal(signal.SIGCONT)
+    for name, each in running.items():
+        out, err = each.communicate(timeout=60)
+        check(f"frozen while connecting, {name}", (each.returncode, json.loads(out).get("retries"), err), (0, 0, b""))
+    first.close()
+    server.shutdown()
 
 
 def try_secrets(w):
@@ -187,12 +251,14 @@ def try_denied_abort(w):
     check("abort denied: said", (code, failure.get("status"), "--abort" in err), (1, "failed", True))
     check("abort denied: kept", (len(w.kept()), len(w.uploads(key))), (1, 1))
     check("abort again", w.put(key, "--abort")[0], 0)
+    w.begin("faults/page-404", 2)
+    check("abort and a gateway's page", (w.put("faults/page-404", "--abort")[0], w.uploads("faults/page-404")), (0, []))
     check("abort again: nothing is left", (w.kept(), w.uploads(key)), ([], []))
 
 
 def try_damaged(w):
     damages = {"flipped": lambda t: t[:40] + chr(ord(t[40]) ^ 1) + t[41:], "cut": lambda t: t[:-1],
-               "empty": lambda t: " ", "foreign": lambda t: '{"version":1}', "long": lambda t: t * 1000}
+               "empty": lambda t: "", "foreign": lambda t: '{"version":1}', "long": lambda t: t * 1000}
     for name, change in damages.items():
         key = f"faults/fine@{name}"
         w.begin(key, 2)
@@ -321,12 +387,14 @@ def try_nowhere(w):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     cases = {"no folder": ({"XDG_STATE_HOME": "/dev/null/x"}, {}),
              "no home": ({"XDG_STATE_HOME": "", "HOME": ""}, {}),
+             "a long name": ({"XDG_STATE_HOME": "/x" * 300}, {}),
              "a full disk": ({}, {"preexec_fn": full})}
     for name, (env, more) in cases.items():
         key = f"faults/fine@{name.replace(' ', '-')}"
         code, result, err = w.put(key, env=env, **more)
         check(f"{name}: it arrives", (code, result.get("verified")), (0, "object"))
         check(f"{name}: with one warning", (err.count("\n"), err.startswith("parthaul: warning: ")), (1, True))
+        check(f"{name}: which says why", "HOME is set" in err, name == "no home")
         code, result, err = w.put(key, "--quiet", env=env, **more)
         check(f"{name}: or without", (code, err), (0, ""))
     check("nothing is kept of them", (w.kept(), w.kept(".new")), ([], []))
@@ -338,8 +406,8 @@ def main():
     folder = tempfile.mkdtemp(prefix="resume-", dir=os.path.join(ROOT, "build"))
     try:
         w = World(folder)
-        for part in (try_kills, try_two, try_frozen, try_secrets, try_denied_abort, try_damaged,
-                     try_changed, try_mixed, try_lacks, try_options, try_nowhere):
+        for part in (try_kills, try_two, try_apis, try_frozen, try_frozen_connecting, try_secrets,
+                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)

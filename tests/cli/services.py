@@ -279,6 +279,8 @@ def try_creds_faults():
         failed(f"creds: {code}", done, exit_code, name, "STS refused: No (", "REQ-1", code,
                secrets=["sessiontoken", "topsecret", "Canonical"])
         check(f"creds: {code}: once", len(seen), 1)
+    done, _ = sts(says(403, error.format("AccessDenied", "The token sessiontoken is another's").encode()))
+    failed("creds: a token quoted", done, 3, "ACCESS_DENIED: STS refused (", secrets=["sessiontoken"])
     for what, body in {"nothing": b"", "a page": b"<html><body>hello</body></html>",
                        "half": GOOD_STS[:200], "a bomb": b"<!DOCTYPE x>" + GOOD_STS,
                        "no token": GOOD_STS.replace(b"SessionToken", b"Other")}.items():
@@ -288,7 +290,7 @@ def try_creds_faults():
     failed("creds: an endless answer", done, 4)
     done, _ = sts(says(302, Location="http://127.0.0.1:1/"))
     failed("creds: a redirect is not followed", done, 1, "HTTP 302")
-    done, _ = sts(lambda handler: time.sleep(2), options=["--timeout", "1", "--tries", "1"])
+    done, _ = sts(lambda handler: time.sleep(5), options=["--timeout", "1", "--tries", "1"])
     failed("creds: no answer", done, 4, "TIMEOUT")
 
     # Values that a shell could obey, and credentials without token and end.
@@ -410,21 +412,24 @@ def try_post(w, folder, settings):
               (1, "TOO_LARGE", 0, 2, True))
 
 
+TOKEN = "THE/TOKEN+OF=THE/FORM/" * 20
+
+
 def form_for(server, **more):
     document = {"uploadType": "post", "bucket": "b", "prefix": "p/", "url": server.url + "/b/",
                 "fields": {"key": "p/${filename}", "acl": "private", "Content-Type": "x/y",
-                           "policy": "POLICY"}, "expires": "2030-01-01T00:10:00Z",
+                           "policy": "POLICY", "x-amz-security-token": TOKEN}, "expires": "2030-01-01T00:10:00Z",
                 "serverTime": "2030-01-01T00:00:00Z", **more}
     return lambda handler: handler.reply(200, json.dumps(document).encode())
 
 
-def stores(handler):
+def stores(handler, status=204, answer=b""):
     """As S3: the ETag is the MD5 of the file in the form."""
     kind = handler.headers["content-type"]
     edge = b"\r\n--" + kind.split("boundary=")[1].encode()
     part = (b"\r\n" + handler.body).split(edge)[-2]
     data = part.split(b"\r\n\r\n", 1)[1]
-    handler.reply(204, ETag=f'"{hashlib.md5(data).hexdigest()}"')
+    handler.reply(status, answer, ETag=f'"{hashlib.md5(data).hexdigest()}"')
 
 
 def try_post_faults(folder):
@@ -465,11 +470,18 @@ def try_post_faults(folder):
                                                   got["files"][0].get("httpStatus")),
           (2, ["failed", "not sent"], 403))
     ask("no bucket", tree, (1, "NO_SUCH_BUCKET", 0), says(404, error % b"NoSuchBucket"))
+    quoted = f'Policy Condition failed: ["eq", "$x-amz-security-token", "{TOKEN}"]'.encode()
+    got, _ = ask("a token quoted", one, (3, "ACCESS_DENIED", 0),
+                 says(403, b"<Error><Code>AccessDenied</Code><Message>" + quoted + b"</Message></Error>"))
+    check("post: a token quoted: not shown", TOKEN[:16] in json.dumps(got), False)
+    ask("a document beside the ETag", one, (0, None, 0), lambda handler: stores(handler, 201,
+        b"<PostResponse><Bucket>b</Bucket><Key>k</Key></PostResponse>"))
+    ask("a page beside an ETag, once", one, (0, None, 1), says(200, b"<html>", ETag='"5f3c-1a2b"'), stores)
     ask("a redirect", tree, (1, "REDIRECT", 0), says(307, Location="http://127.0.0.1:1/"))
     got, seen = ask("one is too large", tree, (1, "TOO_LARGE", 0),
                     says(400, error % b"EntityTooLarge"), stores)
     check("post: the other goes", [f["status"] for f in got["files"]], ["failed", "done"])
-    ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(2),
+    ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(5),
         options=["--timeout", "1", "--tries", "1"])
     ask("an endless answer", one, (4, "NETWORK", 0), says(204 + 1, b"x" * (9 << 20)),
         options=["--tries", "1"])
@@ -477,8 +489,8 @@ def try_post_faults(folder):
     # A form whose life is short is renewed; one for another place is not taken.
     for prefix, expected in (("p/", (0, 2)), ("q/", (3, 1))):
         with scripted(says(500)) as server:
-            short = {"expires": "2030-01-01T00:00:01Z"}
-            slow = lambda handler: (time.sleep(1), stores(handler))
+            short = {"expires": "2030-01-01T00:00:03Z"}
+            slow = lambda handler: (time.sleep(2.5), stores(handler))
             server.script[:] = [form_for(server, **short), slow, form_for(server, prefix=prefix), stores]
             code, got, _ = post(tree, server.url, "--concurrency", "1")
         check(f"post: a second form for {prefix}", (code, [r[0] for r in server.seen].count(

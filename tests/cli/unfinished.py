@@ -151,7 +151,17 @@ def try_aborts():
     with scripted(one, says(204), says(200, parts), says(204), says(200, parts), says(204),
                   says(200, parts)) as server:
         code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "7d")
-        check("somebody sends to it", (code, found["uploads"][0]["failure"]["code"]), (1, "CONFLICT"))
+        check("somebody sends to it", (code, found["uploads"][0]["failure"]["code"], found["aborted"]), (1, "CONFLICT", 0))
+    with scripted(one, says(404, b"<html>404 Not Found</html>")) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "7d")
+        check("a gateway's page", (code, found["uploads"][0]["failure"]["code"]), (4, "NOT_S3"))
+    # A portal's page to both questions is nobody's word.
+    with scripted(one, says(200, b"<html>sign in to this network</html>")) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "7d")
+        check("a page instead of an abort", (code, found["aborted"], found["uploads"][0]["state"]), (1, 0, "failed"))
+    with scripted(says(200, page([("k" * 70000, "1", OLD), ("l", "2", OLD)]))) as server:
+        code, found, _ = uploads(server.url, "s3://bucket/")
+        check("a key that is none", (code, [len(u["key"]) for u in found["uploads"]]), (0, [70000, 1]))
     with scripted(one, says(204), says(403, error("AccessDenied"))) as server:
         code, found, _ = uploads(server.url, "s3://bucket/", "--abort-older-than", "7d")
         check("who may not look believes", (code, found["aborted"]), (0, 1))

@@ -100,6 +100,7 @@ class Upload:
         self.algorithm = headers.get("x-amz-checksum-algorithm", "").lower()
         self.type = headers.get("x-amz-checksum-type", "")
         self.parts = {}  # number: bytes
+        self.let_in = set()  # numbers
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -269,8 +270,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(body=f"<InitiateMultipartUploadResult{NAMESPACE}><Bucket>{BUCKET}</Bucket>"
                     f"<UploadId>{upload_id}</UploadId></InitiateMultipartUploadResult>")
 
+    def wait_for_room(self):
+        """Until the client gives up, if its key has all the parts that the test wants to see stored."""
+        most = self.server.most.get(self.key)
+        if most is None:
+            return
+        with self.server.lock:
+            let_in = self.find_upload().let_in
+            full = len(let_in) >= most and self.number not in let_in
+            if not full:
+                let_in.add(self.number)
+        if full:
+            stall(self, None)
+
     def take_part(self):
         """Returns ETag and checksums; they are not answered yet."""
+        self.wait_for_room()
         data = self.read_body()
         upload = self.find_upload()
         stated = self.check_body(data, upload.algorithm)
@@ -367,10 +382,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(int(name), json.dumps({"detail": "said the API"}))
         if name == "quotes":
             return self.answer(403, json.dumps({"message": "what is " + self.headers["authorization"]}))
+        if name == "wordy":
+            return self.answer(403, json.dumps({"detail": "word " * 500}))
         if name == "once-500" and nth == 1:
             return self.answer(500, "<html>")
-        if name == "html":
+        if name == "html" or name == "then-html" and nth == 2:
             return self.answer(200, "<html>")
+        if name == "then-307" and nth == 2:
+            return self.answer(307, location=f"{self.server.url}/api/ok/v1/credentials")
+        if name == "long":
+            return self.answer(200, json.dumps({"credentials": "x" * (2 << 20)}))
         if name == "huge":
             return self.answer(200, b'{"credentials":"' + b"x" * BIG)
         if name == "nested":
@@ -479,10 +500,29 @@ def _(r):
     if r.op == "PutObject" and (r.nth == 1 or "@always" in r.key):
         r.drain()
         r.send_response(200)
-        r.send_header("content-length", "0")
+        body = b" \n" if "@blank" in r.key else b""
+        r.send_header("content-length", str(len(body)))
         r.end_headers()
+        r.wfile.write(body)
         return True
     return False
+
+
+@fault("page-200")
+def _(r):
+    """A page of a file server, which has an ETag of its own: once."""
+    return r.op == "PutObject" and r.nth == 1 and (r.drain(), r.answer(
+        200, "<!DOCTYPE html><html><p>Welcome!</html>", ETag='"5f3c-1a2b"'))
+
+
+@fault("early-200")
+def _(r):
+    """Yes, before the body was read, and the connection goes: once."""
+    if r.op != "PutObject" or r.nth > 1:
+        return False
+    r.left = 0
+    r.close_connection = True
+    return r.answer(ETag='"' + "0" * 32 + '"', connection="close")
 
 
 @fault("early-403")
@@ -548,6 +588,15 @@ def _(r):
     """Until the test says go."""
     if r.op == "UploadPart":
         hold(r)
+    return False
+
+
+@fault("hold-lost")
+def _(r):
+    """What comes before the test says go is given up then."""
+    if r.op == "UploadPart" and not r.server.go.is_set():
+        hold(r)
+        r.hang_up()
     return False
 
 
@@ -656,12 +705,16 @@ def _(r):
 
 @fault("longer-than-said")
 def _(r):
-    """A body behind the answer's end, which looks like the next answer."""
+    """A body behind the answer's end, which looks like the next answer: in one write, for nobody could tell it
+    from the next answer if it came later."""
     if r.op != "UploadPart":
         return False
     etag, stated = r.take_part()
-    return r.answer(body=b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", content_length="0",
-                    ETag=etag, **stated)
+    wire, r.wfile = r.wfile, io.BytesIO()
+    r.answer(body=b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", content_length="0", ETag=etag, **stated)
+    together, r.wfile = r.wfile, wire
+    r.wfile.write(together.getvalue())
+    return True
 
 
 @fault("nonsense")
@@ -720,6 +773,16 @@ def _(r):
     """An interim answer that nobody asked for."""
     r.wfile.write(b"HTTP/1.1 100 Continue\r\nETag: \"wrong\"\r\n\r\n")
     return False
+
+
+@fault("switch")
+def _(r):
+    """To another protocol, which nobody asked for, and silence: once."""
+    if r.op != "UploadPart" or r.nth > 1:
+        return False
+    r.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+    r.wfile.flush()
+    return stall(r, None)
 
 
 @fault("http-1.0")
@@ -988,6 +1051,14 @@ def _(r):
     return FAULTS["lost-complete"](r)
 
 
+@fault("lost-complete-bare-head")
+def _(r):
+    """... and the first look at the object meets something else, which says yes to everything."""
+    if r.op == "Head" and r.nth == 1:
+        return r.answer()
+    return FAULTS["lost-complete"](r)
+
+
 @fault("lost-complete-then-other")
 def _(r):
     """The answer is lost, and somebody else's object is there afterwards."""
@@ -998,9 +1069,9 @@ def _(r):
     return False
 
 
-@fault("bare-word")
+@fault("unconfirmed")
 def _(r):
-    """bare-word@WHAT: Complete's 200 states nothing of the object, and may be a lie."""
+    """unconfirmed@WHAT: Complete's 200 states nothing of the object, and may be a lie."""
     what = r.key.partition("@")[2].partition(",")[0]
     no = {"refused": 403, "kept-parts": 403, "late": 404, "busy": 503}.get(what)
     if r.op == "Head" and no and (no == 403 or r.nth == 1):
@@ -1027,6 +1098,16 @@ def _(r):
         r.store(data, hashlib.md5(data).hexdigest(), stated, dict(r.headers))
         r.hang_up()
     return False
+
+
+@fault("page-404")
+def _(r):
+    """A gateway before S3 that does not find it, once."""
+    if r.op != "Abort" or r.nth > 1:
+        return False
+    page = b"<html>404 Not Found</html>"
+    r.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+    return True
 
 
 @fault("abort-fails")
@@ -1067,6 +1148,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.ids = itertools.count(1)
         self.bugs = []  # of this file
         self.held, self.go = threading.Event(), threading.Event()
+        self.most = {}  # key: how many parts are let in
         self.old = set()  # uploads whose last request may still be on its way
 
     def handle_error(self, request, client_address):
