@@ -81,14 +81,17 @@ function section({ name, runs, begin, size: bytes, machine }) {
     const read = get('read');
     const ratio = (value, base) => (value && base ? (value.median / base.median).toFixed(2) : '-');
     const isLine = /^(line|drop)/.test(name);
-    const allowed = (wall) => (wall ? `${((bytes / (6 * 20e6 / 8) / wall.median) * 100).toFixed(1)} %` : '-');
+    // What six connections of such a line need for the bytes; and for a round trip before the answer of each request
+    // too, preflights among them, which no page gets around.
+    const allowed = (one, requests) =>
+        one.wall ? `${(((bytes / (20e6 / 8) + requests * 0.08) / 6 / one.wall.median) * 100).toFixed(1)} %` : '-';
 
-    const head = ['', 'wall, s', ...(isLine ? ['of what 6 connections allow'] : []), 'x floor', 'CPU of the browser, s',
+    const head = ['', 'wall, s', ...(isLine ? ['of what 6 connections allow', 'and a round trip for each request'] : []), 'x floor', 'CPU of the browser, s',
         'x floor', 'tab, MiB', 'browser, MiB', 'longest task, ms', 'requests', 'sent / size', 'runs'];
     const lines = figures.map((one) => {
         const failed = one.list.filter((run) => run.error);
         const count = `${one.list.length - failed.length}${failed.length ? ` + ${failed.length} failed` : ''}`;
-        return [NAMES[one.who]?.[0] ?? one.who, spread(one.wall, 2), ...(isLine ? [allowed(one.wall)] : []),
+        return [NAMES[one.who]?.[0] ?? one.who, spread(one.wall, 2), ...(isLine ? [allowed(one, 0), allowed(one, one.requests?.median)] : []),
             ratio(one.wall, floor?.wall), spread(one.cpu, 2), ratio(one.cpu, floor?.cpu), spread(one.tab, 0), spread(one.browser, 0),
             one.blocked?.max ? number(one.blocked.max, 0) : one.blocked ? 'under 50' : '-', number(one.requests?.median, 0),
             number(one.sent?.median, 2), count];

@@ -227,6 +227,7 @@ class WebDriverTab extends Tab {
     }
 
     async choose(selector, ...paths) {
+        await this.find(selector, (input) => (input.value = '')); // else what is chosen is added to what was
         await (await this.#element(selector)).sendKeys(paths.join('\n'));
     }
 

@@ -24,6 +24,12 @@ export function makeFile(name, size) {
 /** The module on a page, with an input of its own, without the demo's page around. */
 export async function openModule(browser, demo) {
     const page = await browser.open(demo.page);
+    await loadModule(page);
+    return page;
+}
+
+/** The same on a page that is there. */
+export async function loadModule(page) {
     await page.evaluate(async () => {
         const input = document.createElement('input');
         Object.assign(input, { type: 'file', id: 'own', multiple: true });
@@ -35,5 +41,4 @@ export async function openModule(browser, demo) {
         /** Errors do not cross from the page as they are. */
         window.plain = (error) => ({ ...error, name: error.name, message: error.message });
     });
-    return page;
 }

@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 
 import { browserNames, startBrowser } from './browsers.mjs';
-import { makeFile, MiB, openModule } from './common.mjs';
+import { loadModule, makeFile, MiB, openModule } from './common.mjs';
 import { runIn, test, until } from './harness.mjs';
 import { mint, startDemo, startReader, work } from './stack.mjs';
 
@@ -23,8 +23,9 @@ let profile;
 const user = () => `crash-${browser.name}`;
 
 /** The module on a page, for this user; `window.parthaul` has what is unfinished. */
-async function openLibrary() {
-    const page = await openModule(browser, demo);
+async function openLibrary(page) {
+    if (page) await loadModule(page);
+    else page = await openModule(browser, demo);
     await page.evaluate((api, token, owner) => {
         window.parthaul = new Parthaul({ api, owner, getToken: () => token, workerUrl, transport: 'xhr' });
     }, demo.api, mint(demo, { sub: user() }), user());
@@ -110,6 +111,13 @@ test('another tab sees whose upload it is, and goes on when that tab is closed',
         return second;
     });
 });
+
+test('the page is loaded again', async () => {
+    await endAndGoOn(async (page) => {
+        await page.page.reload();
+        return openLibrary(page);
+    });
+}, { only: 'chromium', why: 'the other tests end pages in each' });
 
 test('the process of the tab is killed', async () => {
     await endAndGoOn(async (page) => {

@@ -256,6 +256,36 @@ test('a file that changes on disk while it is sent is refused by name', async ()
     await page.close();
 });
 
+test('a file that gets shorter before it is sent, after its digest, is seen at once', async () => {
+    const page = await openModule(browser, demo);
+    const path = makeFile('short.bin', 2 * MiB);
+    const token = mint(demo, { sub: user('dora') });
+    const answer = await fetch(`${demo.api}/v1/credentials`, { headers: { authorization: `Bearer ${token}` } });
+    truncateSync(path, 2 * MiB);
+    utimesSync(path, 1e9, 1e9); // WebKit sees no change within a second
+    await page.choose('#own', path);
+    await page.evaluate(() => {
+        window.grants = [];
+        const getCredentials = () => new Promise((resolve) => window.grants.push(resolve));
+        const [file] = document.querySelector('#own').files;
+        const send = async (transport) => {
+            const parthaul = new Parthaul({ getCredentials, workerUrl, keep: false, transport, presignLimit: 2 << 20 });
+            const late = new Promise((resolve) => setTimeout(resolve, 15_000, 'nothing'));
+            const end = parthaul.upload(file, { key: transport }).done.catch(({ code }) => code);
+            return Promise.race([end, late]).finally(() => parthaul.close());
+        };
+        window.ended = Promise.all(['fetch', 'xhr'].map(send));
+    });
+    await until(() => page.evaluate(() => window.grants.length === 2), 'the digests');
+    truncateSync(path, 1000);
+    const codes = await page.evaluate(({ prefix, ...granted }) => {
+        window.grants.forEach((grant, i) => grant({ ...granted, key: `${prefix}${i}` }));
+        return window.ended;
+    }, await answer.json());
+    assert.deepEqual(codes, ['FILE_CHANGED', 'FILE_CHANGED']);
+    await page.close();
+});
+
 test('a request that never ends, since the file got shorter, is seen when its time is over', async () => {
     const page = await openModule(browser, demo);
     const path = makeFile('shorter.bin', 2 * MiB);
@@ -429,8 +459,10 @@ test('credentials are renewed before they end, by the token', async () => {
         self.calls = [];
         self.fetch = async (url, options) => {
             const answer = await real(url, options);
+            const { pathname } = new URL(url);
+            if (!pathname.startsWith('/v1/')) return answer;
             const text = await answer.text();
-            self.calls.push(`${options.method} ${new URL(url).pathname}`);
+            self.calls.push(`${options.method} ${pathname}`);
             const soon = new Date(Date.now() + 12_000).toISOString();
             return new Response(text.replace(/("expiration":)"[^"]*"/, `$1"${soon}"`), answer);
         };
@@ -596,7 +628,30 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
             await parthaul.close();
             return !parthaul.online;
         };
+        const answersLate = async () => {
+            const answers = [];
+            const getCredentials = () => new Promise((_, refuse) => answers.push(refuse));
+            const asked = async (n) => {
+                while (answers.length < n) await new Promise((next) => setTimeout(next, 10));
+            };
+            const parthaul = new Parthaul({ getCredentials, workerUrl, keep: false });
+            parthaul.upload(file, { key: 'first' });
+            await asked(1);
+            await parthaul.close();
+            const { done } = parthaul.upload(file, { key: 'second' });
+            await asked(2);
+            answers[0]({ code: 'FORBIDDEN', message: 'to the first' });
+            answers[1]({ code: 'FORBIDDEN', message: 'to the second' });
+            const { message } = await done.catch(plain);
+            await parthaul.close();
+            return message;
+        };
+        const nowhere = { credentials: { accessKeyId: 'A', secretAccessKey: 'S' }, bucket: 'demo', endpoint: 'http://[1:2:3]' };
         return {
+            answersLate: await answersLate(),
+            nowhere: await fail({ getCredentials: () => nowhere, key: 'a' }),
+            proxies: await fail({ getCredentials: refuse('FORBIDDEN'), metadata: new Proxy({ a: 'b' }, {}) }),
+            textless: await fail({ getCredentials: () => { throw Object.create(null); } }),
             gone: await fail({ api, getToken: () => '' }, gone),
             noModule: await fail({ api, wasmUrl: '/parthaul/nothing.wasm' }),
             signIn: await fail({ getCredentials: refuse('SIGN_IN') }),
@@ -608,9 +663,15 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
             endless: await fail({ getCredentials: () => 'x'.repeat(3e6) }),
             nul: await fail({ getCredentials: () => { throw new Error('a\0b'); } }),
             noToken: await fail({ api, getToken: () => 'SECRET\nTOKEN' }),
+            frozen: await fail({ getCredentials: refuse('FORBIDDEN'), name: Object.freeze(Error.prototype) && 'a' }),
             hearsAfterClose: await hearsAfterClose(),
         };
     }, demo.api);
+    assert.equal(result.answersLate, 'to the second', 'an answer is for who asked');
+    assert.match(result.nowhere, /^BAD_ENDPOINT: ./);
+    assert.match(result.proxies, /^FORBIDDEN: ./);
+    assert.match(result.textless, /^NO_CREDENTIALS: .*no text/);
+    assert.match(result.frozen, /^FORBIDDEN: ./);
     assert.match(result.gone, /^FILE_UNREADABLE: ./);
     assert.match(result.noModule, /^WORKER_FAILED: .*HTTP 404/);
     assert.match(result.signIn, /^SIGN_IN: .*the user left/);
@@ -626,6 +687,31 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
     assert.ok(result.hearsAfterClose, 'who is used again after close() hears that the browser is offline');
     await page.close();
 });
+
+test('thousands of files that are paused do not hold each other up', async () => {
+    const page = await openModule(browser, demo);
+    await page.evaluate(() => {
+        window.parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl, keep: false });
+    });
+    await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
+    const [worker] = page.page.workers();
+    await worker.evaluate(() => {
+        const { now } = Date;
+        self.looks = 0; // at the clock: one for each step of an engine
+        Date.now = () => (self.looks++, now());
+    });
+    await page.evaluate(async () => {
+        const uploads = Array.from({ length: 300 }, (_, i) => parthaul.upload(new Blob(['abc']), { key: String(i) }));
+        for (const upload of uploads) upload.pause();
+        for (const upload of uploads) {
+            while (!upload.paused) await new Promise((next) => upload.addEventListener('state', next, { once: true }));
+        }
+    });
+    const looks = await worker.evaluate(() => self.looks);
+    assert.ok(looks < 300 * 30, `${looks} looks at the clock`);
+    await page.evaluate(() => parthaul.close());
+    await page.close();
+}, { only: 'chromium', why: 'whose worker can be reached' });
 
 test('a wrong option is refused at once, by its name, and holds nothing up', async () => {
     const page = await openModule(browser, demo);
@@ -647,7 +733,7 @@ test('a wrong option is refused at once, by its name, and holds nothing up', asy
             say(what, () => new Parthaul({ api, getToken: () => '', workerUrl, owner }).upload(new Blob(['abc'])));
         }
         const parthaul = new Parthaul({ api, getToken: () => '', workerUrl });
-        for (const wrong of [{ partSize: '5MB' }, { concurrency: NaN }, { maxRate: 5n }, { name: 5 }, { overwrite: 'no' }, { metadata: { a: 1 } }]) {
+        for (const wrong of [{ partSize: '5MB' }, { concurrency: NaN }, { maxRate: 5n }, { name: 5 }, { overwrite: 'no' }, { metadata: { a: 1 } }, { object: new Map() }]) {
             say(Object.keys(wrong)[0], () => parthaul.upload(new Blob(['abc']), wrong));
         }
         say('a File', () => parthaul.upload('abc'));
@@ -656,7 +742,7 @@ test('a wrong option is refused at once, by its name, and holds nothing up', asy
         await parthaul.close(); // which waits for all that run
         return said;
     }, demo.api);
-    assert.equal(Object.keys(said).length, 16);
+    assert.equal(Object.keys(said).length, 17);
     for (const [what, message] of Object.entries(said)) assert.match(message, new RegExp(`^(TypeError|DataCloneError): [^]*(${what})`), message);
     assert.deepEqual(page.complaints, []);
     await page.close();
@@ -721,7 +807,31 @@ test('what a Content-Security-Policy forbids is said at once, and a line that br
     server.close();
 });
 
-test('both transports give up what stalls or has no end, and follow nobody elsewhere', async () => {
+test('a worker that cannot read what the page sends says so', async () => {
+    const server = createServer(({ url }, response) => {
+        const type = url.endsWith('.wasm') ? 'application/wasm' : url.endsWith('.js') && 'text/javascript';
+        response.writeHead(200, { 'content-type': type || 'text/html', 'access-control-allow-origin': '*' });
+        response.end(type ? readFileSync(`${root}web/dist${url}`) : '<!doctype html><title>worker</title>');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    server.unref(); // also where this fails
+    const page = await browser.open(`http://127.0.0.1:${server.address().port}/`);
+    const said = await page.evaluate(async () => {
+        const { Parthaul } = await import('/parthaul.js');
+        const workerUrl = `data:text/javascript,${encodeURIComponent(await (await fetch('/worker.js')).text())}`;
+        const handle = await (await navigator.storage.getDirectory()).getFileHandle('a', { create: true });
+        const parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl });
+        const late = new Promise((resolve) => setTimeout(resolve, 8000, 'nothing'));
+        const end = parthaul.upload(new Blob(['abc']), { handle }).done.catch(({ code, message }) => `${code}: ${message}`);
+        return Promise.race([end, late]);
+    });
+    assert.match(said, /^WORKER_FAILED: the worker cannot read/);
+    await page.close();
+    server.closeAllConnections();
+    server.close();
+}, { only: 'firefox', why: 'which lets no handle of a file into a worker of a data: URL' });
+
+test('both transports give up what stalls or has no end, follow nobody elsewhere and ask no cache', async () => {
     const asked = [];
     const packed = gzipSync(Buffer.alloc(16 * MiB, ' ')); // 16 KiB
     const server = createServer((request, response) => {
@@ -733,6 +843,7 @@ test('both transports give up what stalls or has no end, and follow nobody elsew
         }
         if (request.url === '/moved') response.writeHead(307, { location: '/elsewhere' }).end();
         if (request.url === '/elsewhere') response.end();
+        if (request.url === '/cached') response.writeHead(200, { 'cache-control': 'max-age=3600' }).end(`${asked.length}`);
         if (request.url === '/packed') response.writeHead(200, { 'content-encoding': 'gzip' }).end(packed);
         // Anything else gets no answer, and nobody reads its body.
     });
@@ -742,25 +853,32 @@ test('both transports give up what stalls or has no end, and follow nobody elsew
     const page = await browser.open(origin);
     const result = await page.evaluate(async (origin) => {
         const { viaFetch, viaXhr } = await import('/transport.js');
-        const send = async (transport, path, limits, body) => {
+        const send = async (transport, path, limits, body, method = 'PUT') => {
             const controller = new AbortController();
             const begin = performance.now();
             const file = body && { offset: 0, length: body.size };
-            const request = { method: 'PUT', url: origin + path, headers: [], file, ...limits };
+            const request = { method, url: origin + path, headers: [], file, ...limits };
             let sent = 0;
             const answer = await transport(request, body, controller, (bytes) => (sent = bytes)).catch(() => null);
             return { answer, why: controller.signal.reason, ms: performance.now() - begin, sent };
         };
         const quick = { stallMs: 300, answerMs: 300, limitMs: 300 };
         const big = new Blob([new Uint8Array(32 << 20)]);
+        const tiny = new Blob(['a byte']);
+        const shown = await (await fetch('/cached')).text(); // by the page, or an earlier request
         return {
+            shown,
+            fetchCached: await send(viaFetch, '/cached', quick, undefined, 'GET'),
+            xhrCached: await send(viaXhr, '/cached', quick, undefined, 'GET'),
             fetchSilent: await send(viaFetch, '/silent', quick),
-            xhrSilent: await send(viaXhr, '/silent', quick),
+            xhrSilent: await send(viaXhr, '/silent', quick, tiny),
             xhrStalled: await send(viaXhr, '/stalled', { stallMs: 300, answerMs: 60_000 }, big),
             fetchPacked: await send(viaFetch, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }),
-            xhrPacked: await send(viaXhr, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }),
+            xhrPacked: await send(viaXhr, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }, tiny),
             fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
-            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
+            xhrControl: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
+            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }, tiny),
+            xhrAgain: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }, tiny),
         };
     }, origin);
     for (const name of ['fetchSilent', 'xhrSilent', 'xhrStalled']) {
@@ -770,9 +888,11 @@ test('both transports give up what stalls or has no end, and follow nobody elsew
     }
     for (const { answer, why } of [result.fetchPacked, result.xhrPacked]) assert.ok(!answer && !why, why ?? 'it was read');
     assert.ok(result.xhrStalled.sent < 32 << 20, 'it stalled on the way');
-    assert.equal(result.fetchMoved.answer.status, 307);
-    assert.ok(!asked.slice(0, -2).includes('/elsewhere'), 'fetch() followed');
-    assert.equal(result.xhrMoved.answer.status, 307);
+    assert.notEqual(result.fetchCached.answer.body, result.shown);
+    assert.notEqual(result.xhrCached.answer.body, result.shown);
+    for (const name of ['fetchMoved', 'xhrControl', 'xhrMoved', 'xhrAgain']) assert.equal(result[name].answer.status, 307, name);
+    const followed = asked.filter((url) => url === '/elsewhere').length;
+    assert.ok(followed <= 1, 'only what needs progress is followed, and that once');
     await page.close();
     server.closeAllConnections();
     server.close();

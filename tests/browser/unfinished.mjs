@@ -414,6 +414,18 @@ test('what could not be discarded stays in the list, to be discarded again', asy
     demo.startS3();
     assert.notEqual(refused.code, 'done');
     assert.equal(refused.left, 1, refused.code);
+    // One that nobody can read is only forgotten.
+    await page.evaluate(async () => {
+        const open = indexedDB.open('parthaul');
+        await new Promise((resolve) => (open.onsuccess = resolve));
+        const uploads = open.result.transaction('uploads', 'readwrite').objectStore('uploads');
+        const all = uploads.getAll();
+        await new Promise((resolve) => (all.onsuccess = resolve));
+        uploads.put({ ...all.result[0], id: 'spoilt', snapshot: undefined });
+        await new Promise((resolve) => (uploads.transaction.oncomplete = resolve));
+        open.result.close();
+    });
+    assert.deepEqual(await discard(), { code: 'done', left: 1 });
     assert.deepEqual(await discard(), { code: 'done', left: 0 });
     assert.deepEqual(await uploadsLeft(), []);
     await page.close();

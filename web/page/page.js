@@ -175,6 +175,7 @@ function parthaul() {
         });
         parthaul.addEventListener('unfinished', showKeptLater);
         parthaul.addEventListener('network', () => network(parthaul.online));
+        parthaul.addEventListener('warning', (event) => message(/** @type {CustomEvent} */ (event).detail.message));
         return parthaul;
     })().catch((error) => {
         engine = undefined;

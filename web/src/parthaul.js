@@ -54,13 +54,14 @@ const LONGEST_TYPE = 255;
  * meant for the user and contains no secret.
  */
 export class UploadError extends Error {
+    name = 'UploadError'; // by definition: Error's may be frozen
+
     /** @param {Failure} failure */
     constructor(failure) {
         const { operation, status, s3Code, requestId } = failure;
         const where = [operation, status, s3Code].filter(Boolean).join(' ');
         const id = requestId ? ` (request ${requestId})` : '';
         super(`${where && `${where}: `}${failure.message}${id}`);
-        this.name = 'UploadError';
         this.code = failure.code;
         /** The message alone, without operation and ids. */
         this.reason = failure.message;
@@ -306,10 +307,16 @@ function engineOptions(all) {
             if (type === 'number' ? !isCount(value) : typeof value !== type) {
                 throw wrong(name, type === 'number' ? 'a whole number from 0 on' : `of type ${type}`);
             }
-            for (const [field, text] of type === 'object' ? Object.entries(value) : []) {
+            if (type !== 'object') {
+                given[name] = value;
+                continue;
+            }
+            // Whose entries are no properties, as a Map's, would cross as {}.
+            if (Symbol.iterator in value) throw wrong(name, 'a plain object');
+            for (const [field, text] of Object.entries(value)) {
                 if (text !== undefined && typeof text !== 'string') throw wrong(`${name}.${field}`, 'of type string');
             }
-            given[name] = value;
+            given[name] = { ...value }; // a framework's Proxy cannot cross
         }
     }
     return given;
@@ -324,6 +331,7 @@ const wellFormed = (name) => name.replace(/\p{Surrogate}|\0/gu, '\ufffd');
  *
  * @fires unfinished when unfinished() may have changed, also by another tab
  * @fires network when `online` changed
+ * @fires warning when discard() could not tell whether S3 has something left; detail: {message, code?}
  */
 export class Parthaul extends EventTarget {
     #options;
@@ -426,11 +434,15 @@ export class Parthaul extends EventTarget {
 
     /**
      * Discard an upload of unfinished(): abort it in S3 and delete its record in the browser.
-     * Rejects with an UploadError if it could not be aborted; the record is kept then.
+     * Rejects with an UploadError if it could not be aborted; the record is kept then. One whose id is not
+     * known, since the response to CreateMultipartUpload was lost, cannot be aborted: the event `warning` says so.
      * @param {string} id
      */
     async discard(id) {
         const upload = this.#open(new Blob(), {}, { kept: id, discard: true });
+        upload.addEventListener('warning', (event) => {
+            this.dispatchEvent(new CustomEvent('warning', { detail: /** @type {CustomEvent} */ (event).detail }));
+        });
         await upload.done.catch((error) => {
             if (error.code !== 'ABORTED' && error.code !== 'NOT_KEPT') throw error;
         });
@@ -612,17 +624,24 @@ export class Parthaul extends EventTarget {
     /** @param {Extract<FromWorker, {kind: "ask"}>} question */
     async #answer({ ask, what, about }) {
         const { getToken, getCredentials } = this.#options;
+        const worker = this.#worker; // the next one counts its questions anew
+        /** @param {{value: string} | {code?: string, message: string}} answer */
+        const say = (answer) => worker?.postMessage({ kind: 'answer', ask, ...answer });
         try {
             const value =
                 what === 'policy'
                     ? await this.#isBlocked(about.url)
                     : await (what === 'token' ? getToken?.(about) : getCredentials?.(about));
             const text = typeof value === 'string' ? value : value ? JSON.stringify(value) : '';
-            this.#post({ kind: 'answer', ask, value: text ?? '' });
+            say({ value: text ?? '' });
         } catch (error) {
             // A `code` of SIGN_IN or FORBIDDEN ends the upload; anything else is tried again.
-            const { code, message } = /** @type {any} */ (error ?? {});
-            this.#post({ kind: 'answer', ask, code: String(code), message: String(message ?? error) });
+            try {
+                const { code, message } = /** @type {any} */ (error ?? {});
+                say({ code: String(code), message: String(message ?? error) });
+            } catch {
+                say({ message: 'what was thrown has no text' });
+            }
         }
     }
 

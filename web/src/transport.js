@@ -26,7 +26,8 @@ const REDIRECT = { status: 307, headers: [], body: '' };
 
 /** A page's server, which has no navigator, may import what uses this. */
 const agent = globalThis.navigator?.userAgent ?? '';
-export const WEBKIT = /AppleWebKit/.test(agent) && !/Chrom/.test(agent);
+export const CHROMIUM = /Chrom/.test(agent);
+export const WEBKIT = /AppleWebKit/.test(agent) && !CHROMIUM;
 
 /** S3's longest answers list a thousand parts. Whoever sends more than this is not S3. */
 const LONGEST = 8 << 20;
@@ -86,14 +87,18 @@ export async function viaFetch(request, body, controller) {
     }
 }
 
+/** Whether somebody sent an XMLHttpRequest elsewhere. */
+let redirected = false;
+
 /** @type {Transport} */
 export function viaXhr(request, body, controller, onSent) {
     const conditional = request.method === 'PUT' && has(request, 'if-none-match');
     // WebKit adds "cache-control: no-cache" to an XMLHttpRequest with If-None-Match, as the standard says
     // and nobody else does, and S3 would keep it. There is no other way to know.
-    if (WEBKIT && conditional && !has(request, 'cache-control')) {
-        return viaFetch(request, body, controller, onSent);
-    }
+    const marked = WEBKIT && conditional && !has(request, 'cache-control');
+    // It follows redirects and asks caches, and nothing can be said against either: what needs no progress
+    // goes without it, and so does all that follows when somebody redirects.
+    if (marked || redirected || !request.file) return viaFetch(request, body, controller, onSent);
     const xhr = new XMLHttpRequest();
     /** @type {ReturnType<typeof setTimeout>} */
     let timer;
@@ -120,12 +125,11 @@ export function viaXhr(request, body, controller, onSent) {
             xhr.abort();
         };
         xhr.upload.onload = () => limit(request.answerMs);
-        xhr.onload = () =>
-            resolve(
-                xhr.responseURL === new URL(request.url).href
-                    ? { status: xhr.status, headers: headersOf(xhr), body: xhr.responseText }
-                    : REDIRECT,
-            );
+        xhr.onload = () => {
+            const elsewhere = xhr.responseURL !== new URL(request.url).href;
+            redirected ||= elsewhere;
+            resolve(elsewhere ? REDIRECT : { status: xhr.status, headers: headersOf(xhr), body: xhr.responseText });
+        };
         xhr.onerror = xhr.onabort = () => reject(new TypeError('no answer'));
         controller.signal.addEventListener('abort', () => xhr.abort());
         // Until the first byte moves, the request may well be waiting for one of the few connections

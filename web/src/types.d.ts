@@ -167,7 +167,7 @@ export interface Receipt {
     verified: 'object' | 'parts' | 'sent' | 'size';
     /**
      * The server reported success, but its response had no checksum or ETag to verify, and HEAD could
-     * not check the object either. A warning was given.
+     * not check the object either, or was not sent (PutObject). A warning was given.
      */
     unseen?: true;
     /** features that the server does not support: the codes of the warnings */

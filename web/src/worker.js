@@ -10,7 +10,7 @@
 
 import { EngineError, hasSimd, loadEngine, VERSION } from './engine.js';
 import { Store } from './store.js';
-import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
+import { CHROMIUM, textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
 
 /** @import {ActionOf, Ask, Config, EngineEvent, Failure, FromWorker, Kept, Notice, OpenMessage,
  *  Question, ToWorker, Update} from './types.d.ts' */
@@ -28,6 +28,8 @@ import { textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
  * @property {string} [uploadType] that the API chose for this file
  * @property {string} [origin] of whom it asked last
  * @property {number} untilMs of the engine's WAIT
+ * @property {boolean} due the engine was told something since that
+ * @property {boolean} held it was told that no connection is free
  * @property {boolean} paused
  * @property {boolean} read whether a byte of the file was ever read
  * @property {ArrayBuffer} [whole] a small file's bytes, from their digest to their request
@@ -54,6 +56,8 @@ const BEAT_MS = 1000;
 const FROZEN_MS = 10_000;
 /** How often to note, for the list of unfinished uploads, how far one is. */
 const NOTE_MS = 5000;
+/** How often to see whether a file that is being sent is there yet. */
+const GLANCE_MS = 1000;
 const API_LIMIT_MS = 30_000;
 /** The same for the page's getToken() or getCredentials(), which may have to ask elsewhere. */
 const PAGE_LIMIT_MS = 60_000;
@@ -127,8 +131,11 @@ function turn() {
     let sent;
     do {
         sent = false;
+        const time = now();
         for (const job of [...running.values()]) {
-            if (!advance(job)) continue;
+            // Of thousands, as after a pause of all, only those are asked that may have something to do.
+            const due = job.due || job.untilMs <= time || (job.held && requests < config.connections);
+            if (!due || !advance(job)) continue;
             sent = true;
             running.delete(job.id);
             running.set(job.id, job);
@@ -168,6 +175,8 @@ function open(request) {
         storedMs: 0,
         active: new Map(),
         untilMs: 0,
+        due: true,
+        held: false,
         paused: false,
         read: false,
         parts: new Map(),
@@ -208,9 +217,11 @@ function advance(job) {
     if (!running.has(job.id) || !job.handle) return false;
     try {
         while (!job.storing) {
-            const action = engine.step(job.handle, now(), requests < config.connections);
+            const free = requests < config.connections;
+            const action = engine.step(job.handle, now(), free);
             switch (action.kind) {
                 case 'request':
+                    job.origin = originOf(action.request.url);
                     send(job, action);
                     if (action.request.file) return true;
                     break;
@@ -240,6 +251,8 @@ function advance(job) {
                     break;
                 case 'wait':
                     job.untilMs = action.untilMs ?? Infinity;
+                    job.due = false;
+                    job.held = !free;
                     return false;
                 case 'done':
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
@@ -266,7 +279,7 @@ function report(job, event) {
     if (!job.handle) return void job.early.push(event);
     try {
         engine.report(job.handle, now(), event);
-        job.dirty = true;
+        job.due = job.dirty = true;
         showLater();
     } catch (error) {
         end(job, { kind: 'failed', id: job.id, failure: failureOf(error, job) });
@@ -407,7 +420,7 @@ async function reopen(job, id) {
     job.uploadType = 'multipart'; // its key is chosen
     if (job.request.discard) job.early.push({ kind: 'abort' });
     else Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
-    give(job, { keep: true, snapshot: job.kept.snapshot });
+    give(job, { keep: true, snapshot: String(job.kept.snapshot) }); // what is none, the engine refuses
     wake();
 }
 
@@ -431,13 +444,26 @@ async function list(ask) {
 
 const encoder = new TextEncoder();
 
+/**
+ * Which hosts there can be, browsers do not agree on: the engine lets some pass that one refuses.
+ * @param {string} url
+ */
+function originOf(url) {
+    try {
+        return new URL(url).origin;
+    } catch {
+        const { name, text } = /** @type {any} */ (engine.tables.errors.find((error) => error.name === 'BAD_ENDPOINT'));
+        throw new EngineError(name, text);
+    }
+}
+
 /** @param {Job} job @param {ActionOf<"request">} action */
 async function send(job, { id, request }) {
     const controller = new AbortController();
     job.active.set(id, controller);
     requests++;
     place = request.url.split('?')[0];
-    const origin = (job.origin = new URL(place).origin);
+    const origin = /** @type {string} */ (job.origin);
     // No type, and text as bytes: the browser must not add a content-type that nobody signed.
     const body = request.file
         ? takeWhole(job) ?? job.file.slice(request.file.offset, request.file.offset + request.file.length, '')
@@ -445,6 +471,11 @@ async function send(job, { id, request }) {
           ? undefined
           : encoder.encode(request.text);
     const transport = config.transport === 'xhr' ? viaXhr : viaFetch;
+    // Of a file that changed Chromium's requests fail; in Firefox and WebKit they never end.
+    const glance = async () => {
+        if (await unreadable(job, /** @type {Blob} */ (body))) controller.abort('TIMEOUT');
+    };
+    const glances = !CHROMIUM && body instanceof Blob ? setInterval(glance, GLANCE_MS) : undefined;
     /** @type {EngineEvent} */
     let event;
     try {
@@ -456,13 +487,13 @@ async function send(job, { id, request }) {
     } catch {
         event = { kind: 'failed', id, code: controller.signal.aborted ? 'TIMEOUT' : 'NETWORK' };
         if (event.code === 'NETWORK') suspect(job, place);
-        // A browser says no more than that it failed. A file that changed on disk looks the same; in Firefox
-        // and WebKit, where it got shorter, the request just never ends.
+        // A browser says no more than that it failed. A file that changed on disk looks the same.
         if (body instanceof Blob && controller.signal.reason !== 'CANCEL') {
             const code = await unreadable(job, body);
             if (code) event = { kind: 'unreadable', id, code };
         }
     }
+    clearInterval(glances);
     requests--;
     job.active.delete(id);
     if (controller.signal.reason === 'CANCEL') wake();
@@ -781,7 +812,9 @@ async function askApi(job, ask, token) {
         return text;
     }
     const { detail: words } = said ?? {};
-    const detail = typeof words === 'string' && words ? words : `the credentials API answered ${response.status}`;
+    // Some gateways quote the header that they do not like.
+    const fit = typeof words === 'string' && words && !(token && words.includes(token));
+    const detail = fit ? words : `the credentials API answered ${response.status}`;
     if (response.status === 401) throw new Denied('SIGN_IN', detail);
     const passing = response.status >= 500 || response.status === 408 || response.status === 429;
     throw new Denied(passing ? 'NO_CREDENTIALS' : 'FORBIDDEN', detail);
@@ -834,7 +867,10 @@ async function recall() {
     const known = config.keep ? await store.servers().catch(() => []) : [];
     for (const server of known) {
         const age = Date.now() - server.learnedMs;
-        if (age >= 0 && age < LEARNED_MS) servers.set(server.place, server);
+        if (!(age >= 0 && age < LEARNED_MS && Array.isArray(server.lacks))) continue;
+        // Only what this code writes: any other text could make the engine refuse the options of every upload.
+        const lacks = server.lacks.filter((code) => /^LACKS_[A-Z_]{1,40}$/.test(code)).slice(0, 40);
+        servers.set(server.place, { ...server, lacks });
     }
 }
 
@@ -1030,5 +1066,7 @@ self.onmessage = ({ data }) => {
     if (early && data.kind !== 'start') early.push(data);
     else listen(data);
 };
+// Firefox lets no file's handle into a worker of a data: URL: what came with it would never begin.
+self.onmessageerror = () => post({ kind: 'crashed', message: "the worker cannot read what the page sends: it must be of the page's origin" });
 // Whatever goes wrong in here for good, the page hears of it.
 self.onunhandledrejection = ({ reason }) => post({ kind: 'crashed', message: String(reason) });
