@@ -51,6 +51,12 @@ static bool provable(const world *w)
     return o->multipart || w->options.alg == PH_ALG_MD5;
 }
 
+/* Complete's answer shows nothing of our object. Of parts that a twin sent in their place the ETag is another. */
+static bool is_bare(const world *w)
+{
+    return w->bare || w->twin.was;
+}
+
 /* ---- Requests ----------------------------------------------------------------------------------- */
 
 static bool names(const ph_buf *kept, const char *id)
@@ -236,8 +242,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
     if (l->op == S3_LIST)
         snprintf(w->known_id, sizeof w->known_id, "%s", l->x->rq.upload_id);
     judge_rest(w, l);
-    /* Of parts that a twin sent in their place the ETag is another. */
-    if (l->op == S3_HEAD && w->word && !w->bare && !w->twin.was)
+    if (l->op == S3_HEAD && w->word && !is_bare(w))
         sim_bug(w, "looks though Complete's answer showed the object");
     if (host_signer(&l->x->rq) != w->given)
         sim_bug(w, "signs with other credentials than the newest");
@@ -843,7 +848,7 @@ static void judge_receipt(world *w)
         r->part_size != (multi ? w->plan.part_size : 0))
         sim_bug(w, "a receipt over other bytes");
     bool bare_put = !multi && w->final_shown && !w->final_etag[0] && !w->final_vouched;
-    if (r->unseen && !bare_put && !(w->word && w->bare && w->unlooked))
+    if (r->unseen && !bare_put && !(w->word && is_bare(w) && w->unlooked))
         sim_bug(w, "says that nobody saw the object");
     if (r->unseen && !s3_holds_file(&w->s3, w->began_version))
         return; /* S3's 200 was all that it had to go by */
