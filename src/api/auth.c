@@ -63,9 +63,9 @@ static api_verdict fill(const api_config *config, const ph_json *claims, api_ide
 {
     ph_str name = ph_json_member_text(claims, config->user_claim);
     if (name.len == 0)
-        return refuse(API_FORBIDDEN, "the token lacks the claim that names the user here");
+        return refuse(API_FORBIDDEN, "the token lacks the claim with the user's id");
     if (name.len > API_USER_MAX)
-        return refuse(API_FORBIDDEN, "the user's name is longer than 1,024 bytes");
+        return refuse(API_FORBIDDEN, "the user's id is longer than 1,024 bytes");
     ph_buf_str(&out->user, name);
     api_claims_scopes(claims, &out->scopes);
     api_verdict verdict = api_prefix_make(config->prefix, claims, &out->prefix);
@@ -211,7 +211,7 @@ static api_verdict check_opaque(api_auth *a, ph_str text, uint64_t now_ms, bool 
                                 uint64_t *expires_ms, ph_json **claims)
 {
     if (text.len > API_TOKEN_MAX || !is_visible(text))
-        return refuse(API_TOKEN_INVALID, "the token is not one that any issuer gives");
+        return refuse(API_TOKEN_INVALID, "the token has an invalid form");
     if (!may_wait)
         return refuse(API_WOULD_WAIT, NULL);
     api_verdict verdict = api_issuer_ask(&a->issuer, text, claims);

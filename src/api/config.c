@@ -114,7 +114,7 @@ static const char *read_origins(api_config *c, ph_str value)
         if (origin.len == 0)
             continue;
         if (!is_origin(origin))
-            return "has an entry that is no origin as browsers send it: scheme://host or "
+            return "has an entry that is not an origin as browsers send it: scheme://host or "
                    "scheme://host:port, in lower case and without a path";
         if (c->origin_count == API_MAX_ORIGINS)
             return "has more than 32 origins";
@@ -194,7 +194,7 @@ static const char *read_rsa_alg(api_config *c, ph_str value)
 {
     c->rsa_alg = api_alg_name(value);
     bool rsa = c->rsa_alg && (c->rsa_alg[0] == 'R' || c->rsa_alg[0] == 'P');
-    return rsa ? NULL : "is none of RS256, RS384, RS512, PS256";
+    return rsa ? NULL : "is not one of RS256, RS384, RS512, PS256";
 }
 
 /* Keys and tokens come by these URLs; whoever could change an answer on its way could be anybody. */
@@ -257,7 +257,7 @@ static const char *read_auth(api_config *c, ph_str value)
             c->auth = (api_auth_mode)i;
             return NULL;
         }
-    return "is none of token, key, token+key, any";
+    return "is not one of token, key, token+key, any";
 }
 
 static const char *read_yes(ph_str value, bool *out)
@@ -286,7 +286,7 @@ static const char *read_roles(api_config *c, ph_str value)
         ph_str name = ph_str_cut(&scope, '=');
         for (size_t i = 0; i < name.len; i++)
             if (name.ptr[i] <= ' ' || name.ptr[i] > '~' || strchr("*?{}/%\"\\", name.ptr[i]))
-                return "has a name with a character that no role's name has";
+                return "has a name with a character that is not allowed in role names";
         if (name.len == 0 || name.len > 64 || (scope.ptr && scope.len == 0))
             return "has an entry that is neither ROLE nor ROLE=SCOPE";
     }
@@ -297,7 +297,8 @@ static const char *read_role_prefix(api_config *c, ph_str value)
 {
     c->role_prefix = value;
     bool arn = ph_str_starts(value, PH_STR("arn:")) && ph_str_ends(value, PH_STR("/"));
-    return arn ? NULL : "is not the begin of roles' ARNs, as arn:aws:iam::123456789012:role/";
+    return arn ? NULL
+               : "is not the beginning of a role's ARN, such as arn:aws:iam::123456789012:role/";
 }
 
 static const char *read_user_claim(api_config *c, ph_str value)
@@ -344,7 +345,7 @@ static const char *read_types(api_config *c, ph_str value)
         bool star = ph_str_equal(subtype, PH_STR("*"));
         if (type.len == 0 || subtype.len == 0 || ph_str_find(type, '*') < type.len ||
             (!star && ph_str_find(subtype, '*') < subtype.len))
-            return "has an entry that is neither as video/mp4 nor as image/*";
+            return "has an entry that is neither like video/mp4 nor like image/*";
     }
     return NULL;
 }
@@ -413,111 +414,116 @@ static const struct setting {
     } reader;
     const char *about;
 } settings[] = {
-    {"PARTHAUL_LISTEN", "127.0.0.1:8081", false, READ(read_listen), "address and port to serve at"},
+    {"PARTHAUL_LISTEN", "127.0.0.1:8081", false, READ(read_listen),
+     "address and port to listen on"},
     {"PARTHAUL_TLS_CERT_FILE", NULL, false, TEXT(tls_cert_file),
-     "serve TLS: certificate chain, PEM"},
-    {"PARTHAUL_TLS_KEY_FILE", NULL, false, TEXT(tls_key_file), "and its private key, PEM"},
-    {"PARTHAUL_RUN_AS", NULL, false, TEXT(run_as), "account to become when started as root"},
+     "TLS: certificate chain (PEM file)"},
+    {"PARTHAUL_TLS_KEY_FILE", NULL, false, TEXT(tls_key_file), "TLS: private key (PEM file)"},
+    {"PARTHAUL_RUN_AS", NULL, false, TEXT(run_as), "account to switch to when started as root"},
     {"PARTHAUL_PROXIES", "0", false, NUMBER(proxies, 0, 16),
-     "proxies in front, each of which adds to X-Forwarded-For"},
+     "trusted proxies in front that append to X-Forwarded-For"},
     {"PARTHAUL_CONNECTIONS", "1024", false, NUMBER(connections, 1, 1000000),
-     "connections at the same time"},
+     "maximum number of connections"},
     {"PARTHAUL_CONNECTIONS_PER_ADDRESS", "0", false, NUMBER(connections_per_address, 0, 1000000),
-     "and from one address; 0: as many"},
+     "maximum number of connections from one address; 0: no limit"},
     {"PARTHAUL_REQUEST_SECONDS", "30", false, NUMBER(request_seconds, 1, 600),
-     "in which a request has to be there as a whole"},
+     "seconds within which a whole request must arrive"},
     {"PARTHAUL_THREADS", "0", false, NUMBER(threads, 0, 64),
-     "that serve; 0: one for each processor"},
-    {"PARTHAUL_METRICS", "yes", false, READ(read_metrics), "answer /metrics: yes or no"},
+     "worker threads; 0: one for each processor"},
+    {"PARTHAUL_METRICS", "yes", false, READ(read_metrics), "serve /metrics: yes or no"},
     {"PARTHAUL_ORIGINS", NULL, false, READ(read_origins),
-     "pages that may ask, separated by commas"},
+     "origins of the pages that may use the API, separated by commas"},
 
     {"PARTHAUL_BUCKET", NULL, true, READ(read_bucket), "the bucket that receives the uploads"},
     {"PARTHAUL_REGION", "us-east-1", false, TEXT(region), "the bucket's region, also used for STS"},
-    {"PARTHAUL_S3_ENDPOINT", NULL, false, TEXT(s3_endpoint), "S3's URL; without it AWS"},
-    {"PARTHAUL_STS_ENDPOINT", NULL, false, READ(read_sts_endpoint), "STS's URL; without it AWS"},
+    {"PARTHAUL_S3_ENDPOINT", NULL, false, TEXT(s3_endpoint), "URL of S3; AWS if not set"},
+    {"PARTHAUL_STS_ENDPOINT", NULL, false, READ(read_sts_endpoint), "URL of STS; AWS if not set"},
     {"PARTHAUL_ROLE_ARN", NULL, true, READ(read_role), "the role that is assumed for each user"},
     {"PARTHAUL_ROLES", NULL, false, READ(read_roles),
-     "roles of /get_key/ROLE: ROLE or ROLE=SCOPE, ..."},
-    {"PARTHAUL_ROLE_PREFIX", NULL, false, READ(read_role_prefix), "what their ARNs begin with"},
+     "roles for /get_key/ROLE: ROLE or ROLE=SCOPE, ..."},
+    {"PARTHAUL_ROLE_PREFIX", NULL, false, READ(read_role_prefix),
+     "common prefix of the ARNs of these roles"},
     {"PARTHAUL_POST_KEYS", "role", false, READ(read_post_keys),
      "what signs POST policies: the role's credentials, or the service's own"},
 
-    {"PARTHAUL_AUTH", NULL, false, READ(read_auth), "token, key, token+key or any"},
+    {"PARTHAUL_AUTH", NULL, false, READ(read_auth),
+     "how users authenticate: token, key, token+key or any"},
     {"PARTHAUL_JWT_RSA_ALGORITHM", "RS256", false, READ(read_rsa_alg),
-     "of RSA keys that do not name theirs"},
+     "algorithm of RSA keys that do not state one"},
     {"PARTHAUL_JWT_KEY_FILES", NULL, false, READ(read_key_files),
      "tokens: public keys (PEM, JWK, JWKS), as PATH or ALG:PATH, ..."},
     {"PARTHAUL_JWT_RS256_KEY_FILE", NULL, false, READ(read_rs256), "tokens: a public RSA key"},
     {"PARTHAUL_JWT_HS256_SECRET_FILE", NULL, false, READ(read_hs256), "tokens: a shared secret"},
-    {"PARTHAUL_JWT_JWKS_URL", NULL, false, READ(read_jwks_url),
-     "tokens: where the issuer's keys are"},
+    {"PARTHAUL_JWT_JWKS_URL", NULL, false, READ(read_jwks_url), "tokens: URL of the issuer's keys"},
     {"PARTHAUL_JWT_JWKS_SECONDS", "3600", false, NUMBER(jwks_seconds, 60, 86400),
-     "for which they are kept at most"},
+     "seconds for which these keys are cached at most"},
     {"PARTHAUL_JWT_JWKS_GUARD_SECONDS", "30", false, NUMBER(jwks_guard_seconds, 1, 3600),
-     "between two requests for them at least"},
-    {"PARTHAUL_JWT_ISSUER", NULL, false, TEXT(issuer), "tokens: their iss"},
-    {"PARTHAUL_JWT_AUDIENCE", NULL, false, TEXT(audience), "tokens: what their aud must contain"},
-    {"PARTHAUL_JWT_TYPE", NULL, false, TEXT(token_type), "tokens: their typ, as at+jwt"},
+     "minimum seconds between two requests for these keys"},
+    {"PARTHAUL_JWT_ISSUER", NULL, false, TEXT(issuer), "tokens: required value of iss"},
+    {"PARTHAUL_JWT_AUDIENCE", NULL, false, TEXT(audience), "tokens: required value of aud"},
+    {"PARTHAUL_JWT_TYPE", NULL, false, TEXT(token_type),
+     "tokens: required value of typ, such as at+jwt"},
     {"PARTHAUL_JWT_LEEWAY_SECONDS", "60", false, NUMBER(leeway_seconds, 0, 300),
-     "that clocks may differ, 0 to 300"},
+     "tolerated clock difference in seconds, 0 to 300"},
     {"PARTHAUL_INTROSPECTION_URL", NULL, false, READ(read_introspection_url),
-     "tokens of another form: where to ask about them (RFC 7662)"},
+     "opaque tokens: introspection endpoint (RFC 7662)"},
     {"PARTHAUL_INTROSPECTION_AUTH_FILE", NULL, false, READ(read_introspection_auth),
-     "file with ID:SECRET or Bearer TOKEN for asking"},
-    {"PARTHAUL_TOKENINFO_URL", NULL, false, READ(read_tokeninfo_url), "or: a tokeninfo URL"},
-    {"PARTHAUL_SCOPE", NULL, false, TEXT(scope), "scopes that a token needs, all of them"},
+     "file with ID:SECRET or Bearer TOKEN for that endpoint"},
+    {"PARTHAUL_TOKENINFO_URL", NULL, false, READ(read_tokeninfo_url),
+     "opaque tokens: tokeninfo URL instead"},
+    {"PARTHAUL_SCOPE", NULL, false, TEXT(scope), "scopes that a token must have, all of them"},
     {"PARTHAUL_REQUIRED_CLAIMS", NULL, false, TEXT(required_claims),
-     "claims it needs: NAME=VALUE, NAME"},
+     "claims that a token must have: NAME=VALUE, NAME"},
     {"PARTHAUL_API_KEYS_FILE", NULL, false, READ(read_api_keys),
-     "hashes of the keys for x-api-key"},
+     "file with the hashes of accepted x-api-key keys"},
 
     {"PARTHAUL_USER_CLAIM", "sub", false, READ(read_user_claim),
-     "tokens: the claim that names the user"},
+     "tokens: the claim with the user's id"},
     {"PARTHAUL_PREFIX", "upload/", false, READ(read_prefix),
-     "where users write, as builds/{product}/{build}/"},
+     "key prefix for uploads, such as builds/{product}/{build}/"},
     {"PARTHAUL_PUT_LIMIT", "104857600", false, READ(read_put_limit),
-     "bytes up to which a file gets a presigned PUT; at most 5 GiB"},
-    {"PARTHAUL_MAX_SIZE", "53687091200000", false, READ(read_max_size),
-     "bytes that a file may have"},
+     "largest file in bytes for a presigned PUT, at most 5 GiB"},
+    {"PARTHAUL_MAX_SIZE", "53687091200000", false, READ(read_max_size), "largest file in bytes"},
     {"PARTHAUL_TYPES", NULL, false, READ(read_types),
-     "types that files may have, as image/*, video/mp4"},
+     "accepted media types, such as image/*, video/mp4"},
     {"PARTHAUL_PROPERTIES",
      "cacheControl,contentDisposition,contentEncoding,contentLanguage,expires,metadata", false,
-     TEXT(properties), "what an upload may be given"},
+     TEXT(properties), "object properties that a client may set"},
     {"PARTHAUL_MAX_FILES", "100", false, NUMBER(max_files, 1, API_MAX_FILES),
-     "files in one request, 1 to 250"},
+     "maximum files in one request, 1 to 250"},
     {"PARTHAUL_SESSION_SECONDS", "3600", false, NUMBER(session_seconds, 900, 43200),
-     "life of the users' credentials, 900 to 43200"},
+     "lifetime of the users' credentials in seconds, 900 to 43200"},
     {"PARTHAUL_URL_SECONDS", "900", false, NUMBER(url_seconds, 1, 43200),
-     "life of a presigned URL, at most that of the credentials"},
+     "lifetime of a presigned URL in seconds, at most that of the credentials"},
     {"PARTHAUL_USER_RATE", "6000", false, NUMBER(rates.per_user, 0, 10000000),
-     "requests a minute of a user; 0: any"},
+     "requests per minute and user; 0: no limit"},
     {"PARTHAUL_ADDRESS_RATE", "0", false, NUMBER(rates.per_address, 0, 10000000),
-     "and of an address; 0: any"},
+     "requests per minute and address; 0: no limit"},
 
     {"AWS_ACCESS_KEY_ID", NULL, false, TEXT(own.given.access_key_id),
-     "own credentials, which assume the role"},
-    {"AWS_SECRET_ACCESS_KEY", NULL, false, TEXT(own.given.secret_access_key), "own credentials"},
+     "the service's own credentials, which assume the role"},
+    {"AWS_SECRET_ACCESS_KEY", NULL, false, TEXT(own.given.secret_access_key), "their secret key"},
     {"AWS_SESSION_TOKEN", NULL, false, TEXT(own.given.session_token),
-     "own credentials, if temporary"},
+     "their session token, if they are temporary"},
     {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, false, READ(read_container_relative),
-     "or: from ECS's agent"},
+     "own credentials from the ECS agent: path"},
     {"AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, false, READ(read_container_full),
-     "or: from an agent"},
-    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, false, TEXT(own.container_token), "for the agent"},
+     "own credentials from an agent: URL"},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, false, TEXT(own.container_token),
+     "token for the agent"},
     {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, false, TEXT(own.container_token_file),
-     "or the file that has it"},
+     "file with the token for the agent"},
     {"PARTHAUL_CONTAINER_ENDPOINT", CONTAINER_ENDPOINT, false, TEXT(own.container_endpoint),
-     "ECS's agent"},
+     "address of the ECS agent"},
     {"AWS_WEB_IDENTITY_TOKEN_FILE", NULL, false, TEXT(own.web_token_file),
-     "or: by a token that STS takes, with AWS_ROLE_ARN"},
-    {"AWS_ROLE_ARN", NULL, false, TEXT(own.web_role_arn), "the service's own role then"},
+     "own credentials from a web identity token, with AWS_ROLE_ARN"},
+    {"AWS_ROLE_ARN", NULL, false, TEXT(own.web_role_arn), "role for the web identity token"},
     {"AWS_ROLE_SESSION_NAME", "parthaul-api", false, TEXT(own.web_session_name),
-     "and its session's name"},
+     "session name for the web identity token"},
     {"AWS_EC2_METADATA_SERVICE_ENDPOINT", EC2_ENDPOINT, false, READ(read_ec2_endpoint),
-     "or, at last: from EC2's metadata service"},
-    {"AWS_EC2_METADATA_DISABLED", NULL, false, READ(read_ec2_disabled), "unless this is true"},
+     "own credentials from EC2's metadata service"},
+    {"AWS_EC2_METADATA_DISABLED", NULL, false, READ(read_ec2_disabled),
+     "true: do not ask EC2's metadata service"},
 };
 
 static const char *read_value(const struct reader *r, api_config *c, ph_str value)
@@ -598,7 +604,7 @@ static bool check_auth(api_config *c, ph_buf *says)
         c->auth = tokens ? API_AUTH_TOKEN_AND_KEY : API_AUTH_KEY;
     if (!tokens && c->auth != API_AUTH_KEY)
         good = say(says, "PARTHAUL_JWT_HS256_SECRET_FILE",
-                   "is not set, nor is another way to know users (PARTHAUL_JWT_KEY_FILES, "
+                   "is not set, nor is another way to authenticate users (PARTHAUL_JWT_KEY_FILES, "
                    "PARTHAUL_JWT_JWKS_URL, PARTHAUL_INTROSPECTION_URL, PARTHAUL_TOKENINFO_URL, "
                    "PARTHAUL_API_KEYS_FILE): one of them must be");
     if (!c->api_keys && c->auth != API_AUTH_TOKEN)
@@ -667,7 +673,7 @@ static bool check_together(api_config *c, ph_buf *says)
     else if (!c->sts_endpoint.ptr && (err = default_sts_endpoint(c)) != PH_OK)
         good = say(says, "PARTHAUL_STS_ENDPOINT", ph_err_text(err));
     if (check_role(c) != PH_OK)
-        good = say(says, "PARTHAUL_ROLE_ARN", "has a character that no ARN has");
+        good = say(says, "PARTHAUL_ROLE_ARN", "has a character that is not allowed in ARNs");
     if (check_prefix(c) != PH_OK)
         good = say(says, "PARTHAUL_PREFIX",
                    "cannot stand in a policy: it has a wildcard, \"${\", "
@@ -688,10 +694,11 @@ static void advise(const api_config *c, ph_buf *says)
             "network in the clear");
     if (c->key_is_secret && c->key_ends_in_newline)
         say(says, "PARTHAUL_JWT_HS256_SECRET_FILE",
-            "ends in a newline, which is a part of the "
+            "ends in a newline, which is part of the "
             "secret like any other byte");
     if (c->origin_count == 0)
-        say(says, "PARTHAUL_ORIGINS", "is not set: no page can use this, only programs can");
+        say(says, "PARTHAUL_ORIGINS",
+            "is not set: web pages cannot use the API, only programs can");
 }
 
 /* see config.h */
@@ -761,7 +768,7 @@ void api_config_help(ph_buf *b)
             ph_buf_cstr(b, s->fallback);
             ph_buf_char(b, ')');
         } else if (s->needed) {
-            ph_buf_cstr(b, " (must be set)");
+            ph_buf_cstr(b, " (required)");
         }
         ph_buf_char(b, '\n');
     }

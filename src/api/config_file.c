@@ -39,15 +39,15 @@ static const char *read_line(ph_str line, api_config_file *f)
     if (memchr(value.ptr, '\0', value.len))
         return "has a NUL byte";
     if (f->count == MAX_SETTINGS)
-        return "is one too many: there are not that many settings";
+        return "is one too many: the file has more lines than there are settings";
     for (size_t i = 0; i < f->count; i++)
         if (ph_str_equal(f->lines[i].name, name))
-            return "sets what a line before has set already";
+            return "sets a setting a second time";
     struct line *l = &f->lines[f->count];
     if (ph_str_copy(name, &l->name) != PH_OK)
-        return "is where memory ran out";
+        return "could not be stored: out of memory";
     f->count++;
-    return ph_str_copy(value, &l->value) == PH_OK ? NULL : "is where memory ran out";
+    return ph_str_copy(value, &l->value) == PH_OK ? NULL : "could not be stored: out of memory";
 }
 
 /* see config_file.h */

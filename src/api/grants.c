@@ -80,9 +80,9 @@ void call_credentials(call *c)
     ph_buf key;
     ph_buf_init(&key, 1024);
     if (!read_parameter(c->request->query, "key", &key, &found))
-        call_refuse(c, API_BAD_REQUEST, "key: is not a percent-encoded key, or is there twice");
+        call_refuse(c, API_BAD_REQUEST, "key: is not a percent-encoded key, or appears twice");
     else if (found && !is_own_key(c, ph_buf_view(&key)))
-        call_refuse(c, API_FORBIDDEN, "key: does not lie beneath the user's prefix");
+        call_refuse(c, API_FORBIDDEN, "key: is not under the user's prefix");
     else {
         api_wish wish = call_wish(c);
         if (found) {

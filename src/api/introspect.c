@@ -67,7 +67,8 @@ static api_verdict read_answer(const api_issuer *issuer, const api_fetched *got,
     if (got->status != 200)
         return refuse(API_ISSUER_UNREACHABLE, NULL);
     if (ph_json_parse(ph_buf_view(&got->body), claims) != PH_OK || !ph_json_is_object(*claims))
-        return refuse(API_ISSUER_UNREACHABLE, "the token's issuer gave an answer that is no JSON");
+        return refuse(API_ISSUER_UNREACHABLE,
+                      "the token's issuer sent a response that is not JSON");
     if (!tokeninfo && !ph_json_is_true(ph_json_member(*claims, "active")))
         return refuse(API_TOKEN_INVALID, "the token's issuer says that it is not active");
     return refuse(API_NO_PROBLEM, NULL);

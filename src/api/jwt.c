@@ -52,7 +52,7 @@ api_verdict api_token_open(ph_str text, api_token *out)
     if (text.len > API_TOKEN_MAX)
         return refuse(API_TOKEN_INVALID, "the token is longer than 8 KiB");
     if (!split(text, out))
-        return refuse(API_TOKEN_INVALID, "the token does not have three parts with dots between");
+        return refuse(API_TOKEN_INVALID, "the token does not have three parts separated by dots");
     if (!decode_object(out->header, &out->head))
         return refuse(API_TOKEN_INVALID, "the token's header is not a JSON object in base64url");
     const ph_json *kid = ph_json_member(out->head, "kid");
@@ -60,10 +60,11 @@ api_verdict api_token_open(ph_str text, api_token *out)
     out->type = ph_json_member_text(out->head, "typ");
     out->kid = ph_json_text(kid);
     if (kid && !out->kid.ptr)
-        return refuse(API_TOKEN_INVALID, "the token's key id is not a text");
+        return refuse(API_TOKEN_INVALID, "the token's key id is not a string");
     /* RFC 7515, 4.1.11: we understand no extension; RFC 7797, 7: this one is in no JWT. */
     if (ph_json_member(out->head, "crit") || ph_json_member(out->head, "b64"))
-        return refuse(API_TOKEN_INVALID, "the token needs an extension that is not known here");
+        return refuse(API_TOKEN_INVALID,
+                      "the token requires an extension that is not supported (crit)");
     return refuse(API_NO_PROBLEM, NULL);
 }
 
@@ -88,7 +89,7 @@ api_verdict api_token_verify(const api_token *t, const api_keyset *keys, bool *u
     case API_NO_SUCH_KEY: break;
     }
     *unknown_kid = true;
-    return refuse(API_TOKEN_INVALID, "the token is signed by a key that is not known here");
+    return refuse(API_TOKEN_INVALID, "the token is signed with an unknown key");
 }
 
 /* see jwt.h */
@@ -109,7 +110,7 @@ api_verdict api_type_check(const api_claim_rules *rules, ph_str type)
         type = ph_str_skip(type, media.len);
     if (type.ptr && ph_str_equal_nocase(type, rules->type))
         return refuse(API_NO_PROBLEM, NULL);
-    return refuse(API_TOKEN_INVALID, "the token is of another type (typ) than is taken here");
+    return refuse(API_TOKEN_INVALID, "the token's type (typ) is not accepted");
 }
 
 /* ---- Claims ---------------------------------------------------------------------------------- */
@@ -142,7 +143,7 @@ static api_verdict check_times(const api_claim_rules *rules, const ph_json *clai
 {
     uint64_t exp = UINT64_MAX, nbf = 0, iat = 0;
     if (issued && !ph_json_member(claims, "exp"))
-        return refuse(API_TOKEN_INVALID, "the token has no end (exp)");
+        return refuse(API_TOKEN_INVALID, "the token has no expiry (exp)");
     if (!read_time(ph_json_member(claims, "exp"), &exp) ||
         !read_time(ph_json_member(claims, "nbf"), &nbf) ||
         !read_time(ph_json_member(claims, "iat"), &iat))
@@ -219,7 +220,7 @@ static api_verdict check_rights(const api_claim_rules *rules, const ph_json *cla
 {
     for (ph_str rest = rules->required; rest.ptr;)
         if (!has_required(claims, ph_str_cut(&rest, ',')))
-            return refuse(API_FORBIDDEN, "the token lacks a claim that is needed here");
+            return refuse(API_FORBIDDEN, "the token lacks a required claim");
     ph_buf scopes;
     ph_buf_init(&scopes, API_TOKEN_MAX);
     api_claims_scopes(claims, &scopes);
@@ -247,6 +248,6 @@ api_verdict api_claims_check(const api_claim_rules *rules, const ph_json *claims
     if (verdict.problem != API_NO_PROBLEM)
         return verdict;
     if (issued && ph_json_member_text(claims, "sub").len == 0)
-        return refuse(API_TOKEN_INVALID, "the token does not say whose it is (sub)");
+        return refuse(API_TOKEN_INVALID, "the token has no subject (sub)");
     return check_rights(rules, claims);
 }

@@ -244,9 +244,9 @@ static const char *add_jwk(api_keyset *set, json_t *jwk, const char *alg, bool s
     if (!cfg)
         wrong = "out of memory";
     else if (set->count == API_MAX_KEYS)
-        wrong = "makes more than 64 keys";
+        wrong = "has more than 64 keys";
     else if (!a)
-        wrong = "is a JWK of another type or for another algorithm than are taken here";
+        wrong = "is a JWK of an unsupported type or algorithm";
     else if (!may_verify(jwk))
         wrong = "is a JWK that is not for verifying signatures";
     else if (strcmp(a->kty, "oct") == 0 && !secrets)
@@ -301,7 +301,7 @@ static const char *add_pem(api_keyset *set, ph_str text, const char *alg)
     if (cfg)
         jose_cfg_decref(cfg);
     EVP_PKEY_free(pkey);
-    return jwk ? add_jwk(set, jwk, alg, false) : "is a PEM key of a type that is not taken here";
+    return jwk ? add_jwk(set, jwk, alg, false) : "is a PEM key of an unsupported type";
 }
 
 static const char *add_jwks(api_keyset *set, const json_t *keys, const char *alg, bool secrets)
@@ -312,7 +312,7 @@ static const char *add_jwks(api_keyset *set, const json_t *keys, const char *alg
         if (json_is_object(jwk))
             add_jwk(set, json_incref(jwk), text_of(jwk, "alg") ? NULL : alg, secrets);
     }
-    return set->count > before ? NULL : "has no key that can be used here";
+    return set->count > before ? NULL : "has no usable key";
 }
 
 /* see keys.h */

@@ -46,13 +46,12 @@ static int help(void)
     ph_buf table;
     ph_buf_init(&table, 16384);
     api_config_help(&table);
-    printf(
-        "parthaul-api [--config FILE] [--check | --version | --help]\n\n"
-        "Gives web pages temporary credentials and presigned URLs for one user's prefix of a\n"
-        "bucket. It is configured by the environment, and where that says nothing by FILE, whose\n"
-        "lines are NAME=VALUE; --check says whether all of it is right.\n\n"
-        "%.*s",
-        (int)table.len, table.ptr ? table.ptr : "");
+    printf("parthaul-api [--config FILE] [--check | --version | --help]\n\n"
+           "Gives web pages temporary credentials and presigned URLs for one user's prefix of a\n"
+           "bucket. It is configured by environment variables; a setting that is not in the\n"
+           "environment is read from FILE (lines NAME=VALUE). --check validates the settings.\n\n"
+           "%.*s",
+           (int)table.len, table.ptr ? table.ptr : "");
     ph_buf_clear(&table);
     return EXIT_SUCCESS;
 }
@@ -135,7 +134,7 @@ static bool drop_privileges(ph_str account)
     errno = 0;
     const struct passwd *user = getpwnam(account.ptr); /* a setting's value: NUL-terminated */
     if (!user) {
-        fprintf(stderr, "parthaul-api: PARTHAUL_RUN_AS: there is no such account\n");
+        fprintf(stderr, "parthaul-api: PARTHAUL_RUN_AS: the account does not exist\n");
         return false;
     }
     if (getuid() == user->pw_uid && geteuid() == user->pw_uid)
@@ -268,7 +267,7 @@ static bool know_all_names(const api_config_file *file, ph_buf *says)
         if (api_config_knows(name))
             continue;
         ph_buf_cstr(says, name);
-        ph_buf_cstr(says, ": is in the file, but there is no such setting\n");
+        ph_buf_cstr(says, ": is in the file, but is not a setting\n");
         good = false;
     }
     return good;

@@ -51,10 +51,11 @@ static api_verdict add_claim(ph_str name, const ph_json *claims, ph_buf *out)
     text[name.len] = '\0';
     ph_str value = ph_json_member_text(claims, text);
     if (value.len == 0)
-        return (api_verdict){API_FORBIDDEN, "the token lacks a claim that says where to write"};
+        return (api_verdict){API_FORBIDDEN,
+                             "the token lacks a claim that the upload prefix contains"};
     if (value.len > API_USER_MAX)
         return (api_verdict){API_FORBIDDEN,
-                             "a claim that says where to write is longer than 1,024 bytes"};
+                             "a claim that the upload prefix contains is longer than 1,024 bytes"};
     ph_user_segment(value, out);
     return (api_verdict){API_NO_PROBLEM, NULL};
 }

@@ -97,7 +97,7 @@ static api_verdict read_plain(const api_config *config, const ph_json *document,
         if (!value || strcmp(p->option, "contentType") == 0) /* that is `type` here */
             continue;
         if (!is_allowed(config, p->option))
-            return (api_verdict){API_FORBIDDEN, "a property of the file may not be chosen here"};
+            return (api_verdict){API_FORBIDDEN, "a property of the file may not be set by clients"};
         if (!is_value(ph_json_text(value)))
             return bad("a property of the file is not a text of 1 to 1,024 visible ASCII "
                        "characters");
@@ -123,7 +123,7 @@ static api_verdict read_metadata(const api_config *config, const ph_json *docume
     if (!metadata)
         return good;
     if (!is_allowed(config, "metadata"))
-        return (api_verdict){API_FORBIDDEN, "a property of the file may not be chosen here"};
+        return (api_verdict){API_FORBIDDEN, "a property of the file may not be set by clients"};
     if (!ph_json_is_object(metadata))
         return bad("metadata: has to be an object");
     ph_buf_reserve(&f->names, 2 * MAX_METADATA + 1); /* views into it must stay valid */
@@ -158,7 +158,7 @@ static api_verdict read_checksum(const ph_json *value, api_file *out)
         return bad("checksum: has to be an object with algorithm and value");
     ph_alg alg = ph_alg_by_name(ph_json_member_text(value, "algorithm"));
     if (alg == PH_ALG_NONE)
-        return bad("checksum: there is no such algorithm");
+        return bad("checksum: the algorithm is unknown");
     out->checksum_text = ph_json_member_text(value, "value");
     if (ph_digest_parse(alg, out->checksum_text, &out->checksum) != PH_OK)
         return bad("checksum: the value is not base64 of this algorithm's length");
@@ -176,7 +176,7 @@ static api_verdict read_upload_type(const ph_json *document, api_file *out)
     else if (ph_str_equal(name, PH_STR("multipart")))
         out->upload_type = API_UPLOAD_MULTIPART;
     else if (!ph_str_equal(name, PH_STR("put"))) /* "put" is what is preferred anyway */
-        return bad("uploadType: is none of put, multipart, post");
+        return bad("uploadType: is not one of put, multipart, post");
     return good;
 }
 
@@ -186,7 +186,7 @@ static api_verdict read_basics(const api_config *config, const ph_json *document
         return bad("the body has to be a JSON object");
     out->name = ph_json_member_text(document, "name");
     if (!out->name.ptr)
-        return bad("name: has to be a text");
+        return bad("name: has to be a string");
     if (!ph_json_u64(ph_json_member(document, "size"), &out->size))
         return bad("size: has to be a whole number of bytes");
     if (out->size > config->max_size)
@@ -194,7 +194,7 @@ static api_verdict read_basics(const api_config *config, const ph_json *document
     const ph_json *type = ph_json_member(document, "type");
     out->type = ph_json_text(type);
     if (type && (!out->type.ptr || (out->type.len > 0 && !api_is_type(out->type))))
-        return bad("type: has to be a media type, as video/mp4");
+        return bad("type: has to be a media type, such as video/mp4");
     if (out->type.len == 0)
         out->type = (ph_str){NULL, 0}; /* browsers say "" where they do not know it */
     if (!api_type_is_taken(config, out->type))

@@ -302,7 +302,7 @@ static bool is_refused(batch *b, const api_file *f, api_verdict verdict)
 {
     if (verdict.problem == API_NO_PROBLEM && f->upload_type == API_UPLOAD_POST &&
         f->size > POST_MAX_SIZE)
-        verdict = (api_verdict){API_TOO_LARGE, "a form takes files of up to 5 GiB"};
+        verdict = (api_verdict){API_TOO_LARGE, "a form accepts files of up to 5 GiB"};
     if (verdict.problem == API_NO_PROBLEM)
         return false;
     if (b->many) { /* one bad file does not keep the others */
@@ -392,7 +392,7 @@ void call_uploads(call *c)
     else if (ph_json_is_array(files) && ph_json_first(files))
         answer_many(&b, files);
     else
-        call_refuse(c, API_BAD_REQUEST, "files: has to be an array with files in it");
+        call_refuse(c, API_BAD_REQUEST, "files: has to be a non-empty array");
     clear_batch(&b);
     ph_json_free(document);
 }
@@ -409,11 +409,11 @@ static api_verdict read_form(const call *c, const ph_json *document, form *f, ph
     if (!ph_json_is_object(document))
         return (api_verdict){API_BAD_REQUEST, "the body has to be a JSON object"};
     if (folder && !ph_json_text(folder).ptr)
-        return (api_verdict){API_BAD_REQUEST, "folder: has to be a text"};
+        return (api_verdict){API_BAD_REQUEST, "folder: has to be a string"};
     ph_str media = ph_json_text(type);
     bool begins = !media.ptr || ph_str_ends(media, PH_STR("/"));
     if (type && (!media.ptr || (!begins && !api_is_type(media))))
-        return (api_verdict){API_BAD_REQUEST, "type: has to be as video/mp4, or as video/"};
+        return (api_verdict){API_BAD_REQUEST, "type: has to be like video/mp4, or like video/"};
     bool family = begins && media.ptr && config->types.ptr; /* "image/" against "image/..." */
     if (!family && !api_type_is_taken(config, begins ? (ph_str){NULL, 0} : media))
         return (api_verdict){API_TYPE_REFUSED, NULL};

@@ -394,8 +394,8 @@ static bool has_word_only(const ph_upload *u)
 }
 
 #define WORD_WARNING                                                                               \
-    "S3 said that it made the object, and stated no checksum or ETag that shows it; nobody could " \
-    "look whether it is so (HeadObject needs s3:GetObject)"
+    "S3 reported success, but its response has no checksum or ETag that confirms the object, and " \
+    "the object could not be checked (HeadObject needs s3:GetObject)"
 
 /* ... and nobody can look, or compare what there is to see: an upload does not fail by that. */
 static void take_word(ph_upload *u)
@@ -579,9 +579,8 @@ static int part_failed(ph_upload *u, uint64_t now_ms, ph_slot *slot, int err, co
     case GIVE_UP:
         ph_upload_fail(u, err, part_operation(u), blamed_part(u, slot), tries, reply);
         if (err == PH_ERR_BAD_DIGEST)
-            explain(u,
-                    "S3 got other bytes each time, though the file gave the same: this machine's "
-                    "memory or something on the way changes them");
+            explain(u, "S3 received other bytes each time, although the file did not change: this "
+                       "machine's memory is faulty, or something on the way modifies the data");
         break;
     case NO_MEMORY: return PH_ERR_NOMEM;
     }
@@ -771,9 +770,8 @@ static int part_hashed(ph_upload *u, ph_slot *slot, const ph_event *e)
         /* It was read again because S3 got other bytes, and gave other bytes here too. */
         ph_upload_fail(u, PH_ERR_FILE_CHANGED, PH_OP_NONE, slot->part_number, slot->attempt.tries,
                        NULL);
-        explain(u,
-                "a part was read again and had other bytes: the file changed, or its disk or this "
-                "machine's memory fails");
+        explain(u, "a part was read a second time and had other bytes: the file changed, or the "
+                   "disk or this machine's memory is faulty");
         return PH_OK;
     }
     slot->digest = *d;
@@ -970,9 +968,9 @@ static statement compare_etag(const ph_upload *u, ph_str etag)
     return etags_are_md5(u) && ph_ledger_etag(&u->ledger, ours) ? STATES_OTHER : STATES_NONE;
 }
 
-#define ABORT_WARNING                                                                            \
-    "S3 may have kept parts of the upload: it did not confirm that they are gone. The bucket's " \
-    "lifecycle rule AbortIncompleteMultipartUpload removes them"
+#define ABORT_WARNING                                                                      \
+    "S3 did not confirm that the uploaded parts are deleted; the bucket's lifecycle rule " \
+    "AbortIncompleteMultipartUpload removes them"
 
 /* The answer to Complete or PutObject was lost, or said too little, and now S3 shows an object: is it
  * this one? */
@@ -1115,13 +1113,13 @@ static bool is_worth_another_abort(const ph_upload *u, int err)
            (retry == PH_RETRY_REFRESH_CREDS && !creds);
 }
 
-#define LIST_WARNING                                                                              \
-    "these credentials may not list the upload's parts (s3:ListMultipartUploadParts), so all of " \
-    "them are sent again"
+#define LIST_WARNING                                                                           \
+    "these credentials may not list the uploaded parts (s3:ListMultipartUploadParts), so all " \
+    "parts are sent again"
 
-#define HEAD_WARNING                                                                              \
-    "S3 has an object of this key: probably it is this file, and the answer to the request that " \
-    "made it was lost. These credentials may not look (s3:GetObject)"
+#define HEAD_WARNING                                                                           \
+    "an object with this key exists, probably this file, because the response to the request " \
+    "that creates it was lost. These credentials may not read it to check (s3:GetObject)"
 
 static void control_given_up(ph_upload *u, ph_operation op, int err, uint32_t tries,
                              const ph_reply *reply)
@@ -1322,9 +1320,9 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
         ph_text_copy(u->failure.message, sizeof u->failure.message, reason);
 }
 
-#define OTHER_KEY_WARNING                                                                     \
-    "the new URL is for another key, and the answer to the request for the old one was lost:" \
-    " S3 may have the object under both"
+#define OTHER_KEY_WARNING                                                                        \
+    "the new URL is for another key, and the response to the request for the old one was lost: " \
+    "S3 may have the object under both"
 
 static ph_str pick_key(const ph_upload *u, const ph_grant *grant)
 {
@@ -1419,9 +1417,9 @@ static void set_paused(ph_upload *u, uint64_t now_ms, bool paused, int err)
                                    .message = err ? ph_err_text(err) : NULL});
 }
 
-#define SIGN_IN_WARNING                                                                        \
-    "the credentials API does not accept the user's token any more: sign in again before the " \
-    "present credentials end"
+#define SIGN_IN_WARNING                                                                         \
+    "the credentials API no longer accepts the user's token: sign in again before the current " \
+    "credentials expire"
 
 /* The user's session ended, and somebody can sign in again. What is under way waits for that. */
 static void signed_out(ph_upload *u, uint64_t now_ms)

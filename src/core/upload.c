@@ -529,9 +529,9 @@ void ph_upload_warn(ph_upload *u, const char *message)
     ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_WARNING, .message = message});
 }
 
-#define ORPHAN_WARNING                                                                           \
-    "the answer to CreateMultipartUpload was lost: S3 may hold an empty upload of which nobody " \
-    "knows; the bucket's lifecycle rule AbortIncompleteMultipartUpload removes it"
+#define ORPHAN_WARNING                                                                             \
+    "the response to CreateMultipartUpload was lost: S3 may hold an empty upload with an unknown " \
+    "id; the bucket's lifecycle rule AbortIncompleteMultipartUpload removes it"
 
 /* see upload.h */
 void ph_upload_warn_orphan(ph_upload *u)
@@ -541,9 +541,9 @@ void ph_upload_warn_orphan(ph_upload *u)
     u->warned_orphan = true;
 }
 
-#define OBJECT_WARNING                                                                           \
-    "S3 may have the object all the same: the answer to the request that makes it was lost, or " \
-    "was not waited for"
+#define OBJECT_WARNING                                                                            \
+    "S3 may have the object nevertheless: the response to the request that creates it was lost, " \
+    "or was not waited for"
 
 /* see upload.h */
 void ph_upload_warn_object(ph_upload *u)
@@ -1154,14 +1154,13 @@ static int give_second(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_action *
     if (err != PH_OK)
         return err;
     u->retries++;
-    ph_upload_note(u,
-                   &(ph_notice){.kind = PH_NOTICE_RETRY,
-                                .part_number = slot->part_number,
-                                .part_state = PH_PART_SENDING,
-                                .err = PH_ERR_TIMEOUT,
-                                .until_ms = now_ms,
-                                .message = "it takes much longer than the others did: it is sent a "
-                                           "second time, and the first answer counts"});
+    ph_upload_note(u, &(ph_notice){.kind = PH_NOTICE_RETRY,
+                                   .part_number = slot->part_number,
+                                   .part_state = PH_PART_SENDING,
+                                   .err = PH_ERR_TIMEOUT,
+                                   .until_ms = now_ms,
+                                   .message = "this part takes much longer than the others: it is "
+                                              "sent a second time, and the first response counts"});
     return PH_OK;
 }
 

@@ -545,7 +545,7 @@ test('who discards what S3 may have, and nobody can abort, hears of it', async (
         await parthaul.close();
         return { warned, left: length };
     }, everything());
-    assert.match(warned.join(), /^the answer to CreateMultipartUpload was lost/);
+    assert.match(warned.join(), /^the response to CreateMultipartUpload was lost/);
     assert.equal(left, 0);
 }, { only: 'chromium', why: 'no browser has a part in it' });
 

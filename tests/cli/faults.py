@@ -34,8 +34,8 @@ SMALL = DATA[:3000]
 KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 ROWS = []
-ORPHAN = "the answer to CreateMultipartUpload was lost"
-PERHAPS = "S3 may have the object all the same"
+ORPHAN = "the response to CreateMultipartUpload was lost"
+PERHAPS = "S3 may have the object nevertheless"
 
 
 def row(fault, exit_code, code=None, *options, small=False, verified="object", left=0, **more):
@@ -149,7 +149,7 @@ row("lost-complete-no-head", 1, "NO_SUCH_UPLOAD", stored=True, warning=PERHAPS)
 row("lost-complete-bare-head", 0, retries=2)
 row("lost-complete-then-other", 1, "NO_SUCH_UPLOAD", stored=True)
 # ... nor is an unconfirmed one: a result that states nothing of the object.
-UNSEEN = "stated no checksum or ETag"
+UNSEEN = "no checksum or ETag that confirms"
 row("unconfirmed@true", 0, retries=0, unseen=None)
 row("unconfirmed@late", 0, retries=1, unseen=None)
 row("unconfirmed@busy", 0, retries=1, unseen=None)
@@ -214,7 +214,7 @@ row("skewed-hopeless", 3, "CLOCK_SKEW")
 row("region-malformed", 0, retries=1)
 row("region-301", 0, retries=1)
 row("redirect-307", 1, "REDIRECT")
-row("abort-fails", 3, "ACCESS_DENIED", left=1, warning="S3 may have kept parts of the upload")
+row("abort-fails", 3, "ACCESS_DENIED", left=1, warning="S3 did not confirm that the uploaded parts")
 row("abort-503-once", 3, "ACCESS_DENIED")
 
 

@@ -132,8 +132,8 @@ void judge_warning(world *w, ph_str message)
 {
     w->told_of_orphan =
         w->told_of_orphan ||
-        ph_str_starts(message, PH_STR("the answer to CreateMultipartUpload was lost"));
-    bool left = ph_str_starts(message, PH_STR("S3 may have kept parts of the upload"));
+        ph_str_starts(message, PH_STR("the response to CreateMultipartUpload was lost"));
+    bool left = ph_str_starts(message, PH_STR("S3 did not confirm that the uploaded parts"));
     w->told_of_parts = w->told_of_parts || left;
     for (uint32_t i = 0; left && i < w->s3.upload_count; i++)
         w->s3.uploads[i].pardoned = w->s3.uploads[i].pardoned || w->s3.uploads[i].delivered;
@@ -695,8 +695,9 @@ void judge_list(world *w, const s3_request *r)
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
     for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++)
         w->parts[n].seen = false; /* an answer that got lost had other pages */
-    for (uint32_t n = 1; w->twin.was && n <= w->plan.part_count; n++)
-        if (n >= u->room || !u->parts[n].there) /* it has aborted, and the parts are gone */
+    /* A twin's Abort, or a late one of the session before, took parts that were stored. */
+    for (uint32_t n = 1; (w->twin.was || u->aborted) && n <= w->plan.part_count; n++)
+        if (n >= u->room || !u->parts[n].there)
             w->parts[n].stored = w->parts[n].listed = false;
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
         const s3_part *p = &u->parts[n];

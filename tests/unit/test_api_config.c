@@ -252,7 +252,7 @@ static void test_help(void)
     CHECK_INT(b.err, PH_OK);
     ph_buf_char(&b, '\0');
     CHECK(strstr(b.ptr, "  PARTHAUL_BUCKET "));
-    CHECK(strstr(b.ptr, "(must be set)\n"));
+    CHECK(strstr(b.ptr, "(required)\n"));
     ph_buf_clear(&b);
 }
 
