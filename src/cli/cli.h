@@ -88,6 +88,9 @@ void cli_place(ph_str region, ph_str endpoint, ph_target *out);
 /* The first of AWS_REGION and AWS_DEFAULT_REGION, else us-east-1. */
 ph_str cli_region(void);
 
+/* Does `text` quote `secret`, or begin to? Servers quote what they refuse, and the rest may be cut off. */
+bool cli_quotes(ph_str text, ph_str secret);
+
 /* The credentials of the environment: views. False when there are none, or none that can be. */
 bool cli_creds(ph_creds *out);
 #define CLI_NO_CREDS \

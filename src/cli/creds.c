@@ -474,15 +474,14 @@ static int err_of_sts(int status, const char *code)
 static int refuse(report *r, const ask_answer *a)
 {
     ph_sts_error said;
-    ph_str token = cli_env("AWS_SESSION_TOKEN");
     char text[sizeof said.message + 32];
     ph_sts_error_read(ph_buf_view(&a->body), &said);
     for (char *c = said.message; *c; c++)
-        if (*c == '\n' || (c[0] == '.' && (c[1] == ' ' || c[1] == '\0'))) {
+        if (c[0] == '.' && (c[1] == ' ' || c[1] == '\0')) {
             *c = '\0';
             break;
         }
-    if (token.len && strstr(said.message, token.ptr))
+    if (cli_quotes(ph_str_from(said.message), cli_env("AWS_SESSION_TOKEN")))
         said.message[0] = '\0';
     snprintf(text, sizeof text, "STS refused%s%s", said.message[0] ? ": " : "", said.message);
     return say_failure(r, err_of_sts(a->status, said.code), "AssumeRole", a, said.code,

@@ -132,14 +132,6 @@ static int err_of_status(int status)
     }
 }
 
-static bool holds(ph_str text, ph_str secret)
-{
-    for (; secret.len && text.len >= secret.len; text = ph_str_skip(text, 1))
-        if (ph_str_starts(text, secret))
-            return true;
-    return false;
-}
-
 /*
  * Our API gives its reasons as RFC 9457's problem details; others may not. Some gateways quote the
  * header that they do not like.
@@ -150,7 +142,7 @@ static void explain(const login *l, int err, int status, const ph_json *doc, ph_
     ph_str detail = ph_json_member_text(doc, "detail");
     if (!detail.len) /* gateways say no more than this */
         detail = ph_json_member_text(doc, "message");
-    if (holds(detail, token) || holds(detail, l->api_key))
+    if (cli_quotes(detail, token) || cli_quotes(detail, l->api_key))
         detail.len = 0;
     ph_buf_cstr(why, ph_err_text(err));
     ph_buf_cstr(why, " (");

@@ -31,6 +31,7 @@ static const struct {
      "print the checksum or ETag that S3 reports for a file"},
 };
 
+#define QUOTED 16 /* bytes of a secret that tell it */
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -196,6 +197,17 @@ ph_str cli_env(const char *name)
 {
     const char *value = getenv(name);
     return value && *value ? ph_str_from(value) : (ph_str){NULL, 0};
+}
+
+/* see cli.h */
+bool cli_quotes(ph_str text, ph_str secret)
+{
+    if (secret.len > QUOTED)
+        secret.len = QUOTED;
+    for (; secret.len && text.len >= secret.len; text = ph_str_skip(text, 1))
+        if (ph_str_starts(text, secret))
+            return true;
+    return false;
 }
 
 /* see cli.h */

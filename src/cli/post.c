@@ -622,14 +622,13 @@ static int give_back(post *p, slot *s, ph_failure *f, uint32_t retry_after_ms)
     return fail_file(p, file, f);
 }
 
-/* S3 quotes the condition of the policy that failed. The rest of the token may be cut off. */
-static bool quotes_token(const form *f, const char *message)
+/* S3 quotes the condition of the policy that failed. */
+static bool quotes_token(const form *f, ph_str message)
 {
-    char begin[17] = "";
     for (size_t i = 0; i < f->count; i++)
         if (ph_str_equal_nocase(f->fields[i].name, PH_STR("x-amz-security-token")))
-            ph_text_copy(begin, sizeof begin, f->fields[i].value);
-    return begin[0] && strstr(message, begin);
+            return cli_quotes(message, f->fields[i].value);
+    return false;
 }
 
 static int take_response(post *p, slot *s, const ph_event *e)
@@ -648,7 +647,7 @@ static int take_response(post *p, slot *s, const ph_event *e)
         ph_text_copy(f.s3_code, sizeof f.s3_code, ph_str_from(r.s3_code));
         ph_text_copy(f.request_id, sizeof f.request_id, ph_str_from(r.request_id));
         ph_text_copy(f.host_id, sizeof f.host_id, ph_str_from(r.host_id));
-        bool told = r.message[0] && !quotes_token(&p->form, r.message);
+        bool told = r.message[0] && !quotes_token(&p->form, ph_str_from(r.message));
         ph_text_copy(f.message, sizeof f.message,
                      ph_str_from(told ? r.message : ph_err_text(r.err)));
         err = give_back(p, s, &f, r.retry_after_ms);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The engine's requests on libcurl. What goes out is exactly what was signed: no header of
- * libcurl's own invention, no redirect followed, no second try that the engine does not know of.
+ * libcurl's own invention, no redirect followed, no second try that the engine does not know of but
+ * where nothing was answered and sending again is harmless (begin_anew).
  * What comes in is bounded before it is looked at. How long nothing may move is the engine's to
  * say; it is watched here, since libcurl's limits cannot tell sending from waiting for an answer.
  */
@@ -28,9 +29,10 @@
 #define CONNECT_MS 20000
 #define SEND_BUFFER (256L << 10)
 #define UNSENT (128 << 10)
-#define CREEP_SHIFT 12 /* fewer bytes than 4 KiB of a body, and nothing has moved */
-#define LOOKED_MS 500u /* a turn that took longer says that nobody looked */
-#define MOST_ANEW 8    /* for one request: a process may be frozen again and again */
+#define CREEP_SHIFT 12  /* fewer bytes than 4 KiB of a body, and nothing has moved */
+#define LOOKED_MS 500u  /* a turn that took longer says that nobody looked */
+#define FROZEN_MS 1500u /* so much that nobody saw: the process was stopped, or the machine slept */
+#define MOST_ANEW 8     /* for one request: a process may be frozen again and again */
 
 typedef struct transfer {
     struct transfer *next;
@@ -357,11 +359,22 @@ static uint32_t shorter(uint32_t ms, uint32_t limit_ms)
     return limit_ms && limit_ms < ms ? limit_ms : ms;
 }
 
+/* How much time has passed since the last look, and how much of it may somebody have looked? */
+static void look(transfers *t)
+{
+    uint64_t now = cli_running_ms(), passed = now - t->turn_ms;
+    uint64_t seen = passed < LOOKED_MS ? passed : LOOKED_MS;
+    t->clock_ms += seen;
+    t->unseen_ms += passed - seen;
+    t->turn_ms = now;
+}
+
 static transfer *transfer_new(transfers *t, uint32_t id, uint32_t stall_ms, uint32_t answer_ms)
 {
     transfer *x = calloc(1, sizeof *x);
     if (!x)
         return NULL;
+    look(t); /* what passed before is none of its own */
     x->all = t;
     x->id = id;
     x->file = t->file;
@@ -534,11 +547,7 @@ void transfers_turn(transfers *t, int wait_ms)
     curl_multi_perform(t->multi, &running); /* what was started since begins before the wait */
     curl_multi_poll(t->multi, NULL, 0, wait_ms, NULL);
     curl_multi_perform(t->multi, &running);
-    uint64_t now = cli_running_ms(), passed = now - t->turn_ms;
-    uint64_t seen = passed < LOOKED_MS ? passed : LOOKED_MS;
-    t->clock_ms += seen;
-    t->unseen_ms += passed - seen;
-    t->turn_ms = now;
+    look(t);
 }
 
 /* see transfer.h */
@@ -667,7 +676,7 @@ static bool was_frozen(transfer *x, CURLcode code)
     curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
     /* Nothing but connecting is timed by libcurl; the time is there if a kept connection was dead. */
     bool connecting = connected == 0 || code == CURLE_OPERATION_TIMEDOUT;
-    return connecting && x->unseen_ms != x->all->unseen_ms;
+    return connecting && x->all->unseen_ms - x->unseen_ms >= FROZEN_MS;
 }
 
 static bool begin_anew(transfer *x, CURLcode code)
@@ -678,6 +687,7 @@ static bool begin_anew(transfer *x, CURLcode code)
     x->anew++;
     x->unseen_ms = t->unseen_ms;
     x->moved_ms = t->clock_ms;
+    x->out_ms = 0;
     return on_seek(x, 0, SEEK_SET) == CURL_SEEKFUNC_OK &&
            curl_multi_remove_handle(t->multi, x->easy) == CURLM_OK &&
            curl_multi_add_handle(t->multi, x->easy) == CURLM_OK;

@@ -49,6 +49,7 @@ static const struct {
     {"NoSuchKey", PH_ERR_NOT_FOUND},
     {"NoSuchUpload", PH_ERR_NO_SUCH_UPLOAD},
     {"NotImplemented", PH_ERR_REFUSED},
+    {"ObjectParentIsFile", PH_ERR_REFUSED}, /* versitygw: an object where a folder has to be */
     {"OperationAborted", PH_ERR_SERVER_ERROR},
     {"PermanentRedirect", PH_ERR_REDIRECT},
     {"PreconditionFailed", PH_ERR_EXISTS},
@@ -70,6 +71,7 @@ static const struct {
     {"TooManyRequests", PH_ERR_SLOW_DOWN},
     {"XAmzContentChecksumMismatch", PH_ERR_BAD_DIGEST},
     {"XAmzContentSHA256Mismatch", PH_ERR_BAD_DIGEST},
+    {"XMinioParentIsObject", PH_ERR_REFUSED}, /* the same of MinIO */
 };
 
 static int err_of_code(const char *code)
@@ -344,8 +346,8 @@ static void read_failure(const ph_event *answer, ph_reply *r)
     if (err != PH_OK)
         r->s3_code[0] = r->message[0] = '\0'; /* a proxy's page, or half a document */
     r->err = err_of_code(r->s3_code);
-    if (r->err == PH_OK) /* a 409 with another word does not pass: a key below an object, say */
-        r->err = r->status == 409 && r->s3_code[0] ? PH_ERR_REFUSED : err_of_status(r->status);
+    if (r->err == PH_OK)
+        r->err = err_of_status(r->status);
     r->foreign = err != PH_OK && !r->request_id[0] && !r->region[0] &&
                  (ph_str_trim(answer->body).len || r->err == PH_ERR_REDIRECT);
     if (r->err == PH_ERR_ACCESS_DENIED && strstr(r->message, "Request has expired"))

@@ -270,7 +270,7 @@ test('a file that gets shorter before it is sent, after its digest, is seen at o
         const [file] = document.querySelector('#own').files;
         const send = async (transport) => {
             const parthaul = new Parthaul({ getCredentials, workerUrl, keep: false, transport, presignLimit: 2 << 20 });
-            const late = new Promise((resolve) => setTimeout(resolve, 15_000, 'nothing'));
+            const late = new Promise((resolve) => setTimeout(resolve, 40_000, 'nothing'));
             const end = parthaul.upload(file, { key: transport }).done.catch(({ code }) => code);
             return Promise.race([end, late]).finally(() => parthaul.close());
         };
@@ -863,22 +863,23 @@ test('both transports give up what stalls or has no end, follow nobody elsewhere
             return { answer, why: controller.signal.reason, ms: performance.now() - begin, sent };
         };
         const quick = { stallMs: 300, answerMs: 300, limitMs: 300 };
+        const slow = { stallMs: 9000, answerMs: 9000, limitMs: 9000 };
         const big = new Blob([new Uint8Array(32 << 20)]);
         const tiny = new Blob(['a byte']);
         const shown = await (await fetch('/cached')).text(); // by the page, or an earlier request
         return {
             shown,
-            fetchCached: await send(viaFetch, '/cached', quick, undefined, 'GET'),
-            xhrCached: await send(viaXhr, '/cached', quick, undefined, 'GET'),
+            fetchCached: await send(viaFetch, '/cached', slow, undefined, 'GET'),
+            xhrCached: await send(viaXhr, '/cached', slow, undefined, 'GET'),
             fetchSilent: await send(viaFetch, '/silent', quick),
             xhrSilent: await send(viaXhr, '/silent', quick, tiny),
             xhrStalled: await send(viaXhr, '/stalled', { stallMs: 300, answerMs: 60_000 }, big),
-            fetchPacked: await send(viaFetch, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }),
-            xhrPacked: await send(viaXhr, '/packed', { stallMs: 9000, answerMs: 9000, limitMs: 9000 }, tiny),
-            fetchMoved: await send(viaFetch, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
-            xhrControl: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }),
-            xhrMoved: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }, tiny),
-            xhrAgain: await send(viaXhr, '/moved', { stallMs: 3000, answerMs: 3000, limitMs: 3000 }, tiny),
+            fetchPacked: await send(viaFetch, '/packed', slow),
+            xhrPacked: await send(viaXhr, '/packed', slow, tiny),
+            fetchMoved: await send(viaFetch, '/moved', slow),
+            xhrControl: await send(viaXhr, '/moved', slow),
+            xhrMoved: await send(viaXhr, '/moved', slow, tiny),
+            xhrAgain: await send(viaXhr, '/moved', slow, tiny),
         };
     }, origin);
     for (const name of ['fetchSilent', 'xhrSilent', 'xhrStalled']) {

@@ -74,7 +74,10 @@ class World:
     def settle(self):
         """Wait until the server has dealt with what had arrived of a client that is gone."""
         end = time.monotonic() + 20
-        time.sleep(0.1)  # it notices connections
+        with socket.create_connection(self.server.server_address) as last:  # those before are accepted first
+            last.sendall(b"?\r\n\r\n")
+            while last.recv(4096):
+                pass
         while time.monotonic() < end and any("process_request" in t.name for t in threading.enumerate()):
             time.sleep(0.01)
 

@@ -240,7 +240,7 @@ def try_creds_usage():
 
 def try_creds_faults():
     own = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "topsecret",
-           "AWS_SESSION_TOKEN": "sessiontoken"}
+           "AWS_SESSION_TOKEN": "sessiontoken" * 60}
     role = ["creds", "--role-arn", "arn:aws:iam::123456789012:role/upload", "--tries", "3"]
     error = ("<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error>"
              "<RequestId>R</RequestId></ErrorResponse>")
@@ -255,7 +255,7 @@ def try_creds_faults():
     check("creds: says so", re.findall(r"retrying in [0-9.]+ s: (.*)\n", done.stderr.decode()),
           ["SERVER_ERROR: HTTP 503", "NETWORK: Empty reply from server"])
     check("creds: signed with the session", (seen[0][1].get("X-Amz-Security-Token") or
-          seen[0][1].get("x-amz-security-token")), "sessiontoken")
+          seen[0][1].get("x-amz-security-token")), "sessiontoken" * 60)
     done, seen = sts(says(200, GOOD_STS), options=(
         "--external-id", "ours:1/2", "--serial-number", "arn:aws:iam::1:mfa/me",
         "--token-code", "012345", "--prefix", "s3://bucket/a/", "--role-arn",
@@ -269,7 +269,7 @@ def try_creds_faults():
     done, seen = sts(says(500))
     failed("creds: 500", done, 4, "HTTP 500", secrets=own.values())
     check("creds: 500: tries", len(seen), 3)
-    leak = "No. The Canonical String should have been\nx-amz-security-token:sessiontoken"
+    leak = "No. The Canonical String should have been\nx-amz-security-token:" + "sessiontoken" * 60
     for status, code, exit_code, name in (
             (403, "SignatureDoesNotMatch", 3, "BAD_SIGNATURE"), (403, "AccessDenied", 3, "ACCESS_DENIED"),
             (403, "ExpiredToken", 3, "EXPIRED_TOKEN"), (400, "RequestExpired", 3, "CLOCK_SKEW"),
@@ -279,7 +279,7 @@ def try_creds_faults():
         failed(f"creds: {code}", done, exit_code, name, "STS refused: No (", "REQ-1", code,
                secrets=["sessiontoken", "topsecret", "Canonical"])
         check(f"creds: {code}: once", len(seen), 1)
-    done, _ = sts(says(403, error.format("AccessDenied", "The token sessiontoken is another's").encode()))
+    done, _ = sts(says(403, error.format("AccessDenied", f"The token {'sessiontoken' * 60} is another's").encode()))
     failed("creds: a token quoted", done, 3, "ACCESS_DENIED: STS refused (", secrets=["sessiontoken"])
     for what, body in {"nothing": b"", "a page": b"<html><body>hello</body></html>",
                        "half": GOOD_STS[:200], "a bomb": b"<!DOCTYPE x>" + GOOD_STS,

@@ -64,7 +64,7 @@ def try_resume(w):
     for name in "crc64nvme", "sha256", "md5":
         arguments = ("put", "--endpoint", w.env["S3_ENDPOINT"], "--part-size", "5MiB", "--checksum", name,
                      "--json", path, f"s3://{w.bucket}/resumed-{name}")
-        running = subprocess.Popen([PROGRAM, *arguments, "--max-rate", "20MiB", "--concurrency", "1"],
+        running = subprocess.Popen([PROGRAM, *arguments, "--max-rate", "10MiB", "--concurrency", "1"],
                                    env={**CLEAN, **w.keys}, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 20
         while not any(uploads(w)) and time.monotonic() < end:

@@ -28,7 +28,7 @@ import { CHROMIUM, textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
  * @property {string} [uploadType] that the API chose for this file
  * @property {string} [origin] of whom it asked last
  * @property {number} untilMs of the engine's WAIT
- * @property {boolean} due the engine was told something since that
+ * @property {boolean} due it has more to say, or was told something since that
  * @property {boolean} held it was told that no connection is free
  * @property {boolean} paused
  * @property {boolean} read whether a byte of the file was ever read
@@ -215,6 +215,7 @@ function give(job, more) {
  */
 function advance(job) {
     if (!running.has(job.id) || !job.handle) return false;
+    job.due = true; // until the engine waits
     try {
         while (!job.storing) {
             const free = requests < config.connections;
