@@ -39,7 +39,7 @@ def test_slow(folder, settings):
             s.sendall(beginnings[i % len(beginnings)])
             sockets.append(s)
         began, closed = time.time(), 0
-        while time.time() - began < 8 and closed < len(sockets):
+        while time.time() - began < 20 and closed < len(sockets):
             for s in sockets:
                 with contextlib.suppress(OSError):
                     s.setblocking(True)
@@ -48,7 +48,7 @@ def test_slow(folder, settings):
             time.sleep(0.3)
             closed = sum(is_closed(s) for s in sockets)
         equal("all slow ones are cut", closed, len(sockets))
-        check("soon after their time", time.time() - began < 6, time.time() - began)
+        check("soon after their time", time.time() - began < 12, time.time() - began)
         for s in sockets:
             s.close()
 

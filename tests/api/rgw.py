@@ -46,10 +46,10 @@ def test_sessions(api, env, operator):
 
 def test_expired(env, operator):
     """Ceph lends for as short as one likes; the API does not, so it is asked here directly."""
-    s3 = session(env, "API_ACCESS_KEY_ID", "API_SECRET_ACCESS_KEY", "uploader", 2)
+    s3 = session(env, "API_ACCESS_KEY_ID", "API_SECRET_ACCESS_KEY", "uploader", 8)
     where = {"Bucket": env["BUCKET"], "Key": "upload/brief"}
     equal("before their end", refusal(s3.put_object, **where, Body=b"x"), "")
-    time.sleep(3)
+    time.sleep(9)
     for name, call, more in (("Put", s3.put_object, {"Body": b"y"}), ("Get", s3.get_object, {}),
                              ("Create", s3.create_multipart_upload, {}), ("Delete", s3.delete_object, {})):
         run.refused(f"expired: {name}", call, **where, **more)

@@ -41,7 +41,7 @@ async function endAndGoOn(kill) {
     let page = await openLibrary();
     await page.choose('#own', path);
     await page.evaluate(() => {
-        const options = { partSize: 16 << 20, maxRate: 60 << 20 }; // slow enough to be caught in the middle
+        const options = { partSize: 16 << 20, maxRate: 20 << 20 }; // slow enough to be caught in the middle
         window.upload = parthaul.upload(document.querySelector('#own').files[0], options);
     });
     await until(async () => (await answered()).length >= 4, 'some parts', 60_000);

@@ -472,7 +472,7 @@ test('who never answers in the page is not waited for', async () => {
     assert.match(failed.message, /does not answer/);
     if (browser.name !== 'chromium') return; // whose worker can be reached
     await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
-    await page.page.workers()[0].evaluate(() => {
+    await page.page.workers().at(-1).evaluate(() => {
         const { setTimeout } = self;
         self.setTimeout = (act, ms) => setTimeout(act, ms / 100);
     });
@@ -483,13 +483,15 @@ test('who never answers in the page is not waited for', async () => {
     // One that is ended from outside, as by a browser that lacks memory, tells nobody either.
     await page.evaluate(() => {
         const { setInterval } = window;
-        window.setInterval = (act, ms) => setInterval(act, ms / 100);
+        window.setInterval = (act, ms) => setInterval(() => window.asks && act(), ms / 100);
+        window.asks = false; // how the worker is, before it is there
         window.parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl, keep: false });
         window.setInterval = setInterval;
         window.ended = window.fail(window.parthaul);
     });
     await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
-    await page.page.workers()[0].evaluate(() => self.close());
+    await page.page.workers().at(-1).evaluate(() => self.close());
+    await page.evaluate(() => (window.asks = true));
     const { code, message } = await page.evaluate(() => window.ended);
     assert.equal(`${code}: ${message}`, 'WORKER_FAILED: the worker does not answer');
 });

@@ -21,7 +21,7 @@ const isFree = (port) =>
 /** A port whose ten neighbours are free too, and the one that SeaweedFS puts 10,000 further. */
 async function freePort() {
     for (let i = 0; i < 50; i++) {
-        const port = 15_000 + Math.floor(Math.random() * 10_000);
+        const port = 15_000 + Math.floor(Math.random() * 7_000);
         const wanted = [...Array(11).keys(), 10_010].map((offset) => isFree(port + offset));
         if ((await Promise.all(wanted)).every(Boolean)) return port;
     }

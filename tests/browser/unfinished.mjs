@@ -82,7 +82,7 @@ test('what was begun goes on in another tab, with the same file and no other', a
     });
     await (await first.$('#test-file')).uploadFile(path);
     await first.evaluate((parthaul) => {
-        const options = { partSize: 5 << 20, maxRate: 15 << 20 }; // slow enough to be looked at
+        const options = { partSize: 5 << 20, maxRate: 5 << 20 }; // slow enough to be looked at
         window.upload = parthaul.upload(document.getElementById('test-file').files[0], options);
     }, here);
     await until(() => first.evaluate(() => window.upload.progress.stored > 0), 'a part');
@@ -146,10 +146,20 @@ test('what was begun goes on in another tab, with the same file and no other', a
     await second.close();
 });
 
+/** Each part of the page's own worker waits, so that there is time to look. */
+const slowDown = async (page, ms) =>
+    (await until(() => page.workers()[0], 'the worker')).evaluate((ms) => {
+        const { send } = XMLHttpRequest.prototype;
+        XMLHttpRequest.prototype.send = function (...body) {
+            setTimeout(() => this.readyState === 1 && send.apply(this, body), ms);
+        };
+    }, ms);
+
 test('a file that another tab uploads goes on here when that tab is closed', async () => {
     const path = makeFile('handed over.bin', 400 * MiB);
     const first = await openPage();
     await signIn(first, 'kim');
+    await slowDown(first, 2000);
     await choose(first, path);
     await until(async () => (await reader.ask({ do: 'parts', prefix: 'upload/kim/' })) > 1, 'parts');
     const second = await openPage();
@@ -204,12 +214,13 @@ test('after a reload the page lists what was begun, and the same file goes on', 
     const page = await openPage();
     await signIn(page, 'judy');
     const begin = async () => {
+        await slowDown(page, 2000);
         await choose(page, path);
         await until(async () => (await reader.ask({ do: 'parts', prefix: 'upload/judy/' })) > 1, 'parts');
         await page.reload();
         assert.equal(await page.$eval('#unfinished', (section) => section.hidden), true, 'nobody is signed in');
         await signIn(page, 'judy');
-        await page.waitForSelector('#unfinished:not([hidden])');
+        await page.waitForSelector('#kept .go-on:not([hidden])'); // the old page's worker has ended
         return page.$eval('#kept > li', (li) => ({ ...li.dataset, text: li.innerText }));
     };
     const listed = await begin();
@@ -263,14 +274,16 @@ test('a handle of the file makes going on one call, when it leads to the same fi
         const writer = await handle.createWritable();
         for (let i = 0; i < 60; i++) await writer.write(new Uint8Array(1 << 20).fill(i));
         await writer.close();
-        const options = { handle, presignLimit: 0, partSize: 5 << 20 };
+        const options = { handle, presignLimit: 0, partSize: 5 << 20, maxRate: 5 << 20 }; // slow enough to be caught
         window.upload = parthaul.upload(await handle.getFile(), options);
     }, first);
     await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
     await page.reload();
     const second = await libraryOn(page, 'ken');
     const { refused, receipt } = await page.evaluate(async (parthaul) => {
-        const [kept] = await parthaul.unfinished();
+        let kept;
+        do [kept] = await parthaul.unfinished();
+        while (kept?.running); // the old page's worker ends
         const refused = {};
         const attempt = async (what) => {
             refused[what] = await parthaul.resume(kept.id).then((upload) => upload.done).catch(({ code }) => code);
@@ -320,6 +333,7 @@ test('a folder that is dropped is refused, and a handle that leads nowhere lets 
     const path = makeFile('reloaded.bin', 400 * MiB);
     const page = await openPage();
     await signIn(page, 'paul');
+    await slowDown(page, 2000);
     const cdp = await page.createCDPSession();
     const data = { items: [], files: [`${work}/files`, path], dragOperationsMask: 1 };
     for (const type of ['dragEnter', 'dragOver', 'drop']) await cdp.send('Input.dispatchDragEvent', { type, x: 100, y: 100, data });
@@ -328,7 +342,7 @@ test('a folder that is dropped is refused, and a handle that leads nowhere lets 
     assert.equal((await rows(page)).length, 1);
     await page.reload();
     await signIn(page, 'paul');
-    await page.waitForSelector('#kept .go-on');
+    await page.waitForSelector('#kept .go-on:not([hidden])');
     assert.match(await page.$eval('#kept .what', (p) => p.innerText), /It can go on\.$/);
     renameSync(path, `${path}.moved`);
     await click(page, '#kept .go-on');
@@ -353,7 +367,7 @@ test('what is kept comes back where somebody clears the database under way', asy
     });
     const result = await page.evaluate(async (parthaul) => {
         const file = new File([new Uint8Array(60 << 20)], 'cleared.bin');
-        const upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 10 << 20 });
+        const upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 2 << 20 });
         const warnings = [];
         upload.addEventListener('warning', ({ detail }) => warnings.push(detail.message));
         const stored = (bytes) =>
@@ -378,7 +392,7 @@ test('who hears that the worker crashed goes on at once', async () => {
     const page = await openPage();
     await page.evaluate((parthaul) => {
         const file = new File([new Uint8Array(20 << 20)], 'crashed.bin');
-        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 10 << 20 });
+        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 2 << 20 });
         window.again = new Promise((resolve, reject) => {
             upload.addEventListener('error', () => {
                 parthaul.resume(upload.kept, file).then(({ done }) => done).then(resolve, reject);
@@ -398,7 +412,7 @@ test('what could not be discarded stays in the list, to be discarded again', asy
     const first = await libraryOn(page, 'lea');
     await page.evaluate((parthaul) => {
         const file = new File([new Uint8Array(60 << 20)], 'stays.bin');
-        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20 });
+        window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 5 << 20 });
     }, first);
     await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
     await page.reload();

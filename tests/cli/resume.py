@@ -103,7 +103,7 @@ def try_kills(w):
     killed = again = 0
     for round_ in range(1, 1000):
         key = f"faults/fine@kill-{round_}"
-        done, begun = False, killed
+        done, begun, whole = False, killed, 0
         while not done:
             before, had = len(w.sent(key)), w.stored(key)
             running = w.start(key)
@@ -123,12 +123,13 @@ def try_kills(w):
                 check(f"kill {killed}, seed {seed}: it goes on", (running.returncode, err), (0, b""))
                 return
             done = running.returncode == 0
+            whole += not done and w.object(key) is not None and not w.kept()  # it had ended but for its exit
         check(f"{key}, seed {seed}: the object is the file", w.object(key) == DATA, True)
         check(f"{key}: verified", json.loads(out).get("verified"), "object")
         check(f"{key}: nothing is kept", w.kept(), [])
         check(f"{key}: no half snapshot, no lock stays", w.kept(".new") + w.kept(".lock"), [])
         again += len(w.sent(key)) - PARTS
-        most = 8 * (killed - begun)  # the connections, at most
+        most = 8 * (killed - begun) + PARTS * whole  # the connections, at most
         check(f"{key}: sent again", len(w.sent(key)) - PARTS <= most, True)
         if killed >= KILLS:
             break
@@ -205,13 +206,14 @@ def try_frozen_connecting(w):
              "Create": ("--endpoint", server.url, str(large), "s3://bucket/faults/fine@create"),
              "credentials": ("--api", f"{server.url}/api/ok", "--token", "a.b.c", str(small),
                              "s3://bucket/faults/fine@lent")}
-    running = {name: subprocess.Popen([PROGRAM, *to, *more], env={**CLEAN, **w.env}, stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE) for name, more in cases.items()}
-    end = time.monotonic() + 20
-    while connecting(server) < len(cases) and time.monotonic() < end:
-        time.sleep(0.005)
-    for each in running.values():
-        each.send_signal(signal.SIGSTOP)
+    running = {}
+    for name, more in cases.items():
+        running[name] = subprocess.Popen([PROGRAM, *to, *more], env={**CLEAN, **w.env}, stdout=subprocess.PIPE,
+                                         stderr=subprocess.PIPE)
+        end = time.monotonic() + 20
+        while connecting(server) < len(running) and time.monotonic() < end:
+            time.sleep(0.005)
+        running[name].send_signal(signal.SIGSTOP)
     check("frozen while connecting: all of them", connecting(server), len(cases))
     time.sleep(3.5)
     server.socket.accept()[0].close()

@@ -481,8 +481,8 @@ def try_post_faults(folder):
     got, seen = ask("one is too large", tree, (1, "TOO_LARGE", 0),
                     says(400, error % b"EntityTooLarge"), stores)
     check("post: the other goes", [f["status"] for f in got["files"]], ["failed", "done"])
-    ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(5),
-        options=["--timeout", "1", "--tries", "1"])
+    ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(15),
+        options=["--timeout", "5", "--tries", "1"])
     ask("an endless answer", one, (4, "NETWORK", 0), says(204 + 1, b"x" * (9 << 20)),
         options=["--tries", "1"])
 

@@ -226,7 +226,7 @@ def main():
     try_answers()
     folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     state = os.path.join(folder, "s3")
-    subprocess.run([SEAWEEDFS, "start", state, str(kit.free_ports())], check=True)
+    subprocess.run([SEAWEEDFS, "start", state, str(kit.free_ports(*range(11), 10010))], check=True)
     try:
         try_seaweedfs(servers.read_env(state))
     finally:

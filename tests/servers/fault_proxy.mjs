@@ -47,7 +47,7 @@ let rules = [];
 let log = [];
 const sockets = new Set();
 const keysSince = new Map();
-const agent = new Agent({ keepAlive: true });
+const agent = new Agent({ keepAlive: false }); // no connection that the server has just given up
 
 /** What a request is, in S3's words where it has some. */
 function describe(request) {
@@ -212,6 +212,7 @@ async function control(request, response) {
 
 async function listen(handler) {
     const server = createServer(handler);
+    server.keepAliveTimeout = 0; // a browser's next request may be on its way
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     return [server, `http://127.0.0.1:${server.address().port}`];
 }

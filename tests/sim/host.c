@@ -538,12 +538,12 @@ void host_unreadable(world *w, live *l, int err)
     sim_say(w, "< unreadable %s # of %s %u", ph_err_name(err),
             l->kind == L_HASH ? "the digest of part" : "part", l->part);
     uint32_t id = l->id;
-    bool fails = !l->given_up; /* and then what is granted comes too late */
+    bool fails = !l->given_up;
     if (l->x)
         l->x->dropped = true;
     host_forget(w, l);
-    for (uint32_t i = 0; i < w->live_count && fails; i++)
-        w->live[i].given_up = w->live[i].given_up || w->live[i].kind == L_ASK;
+    if (fails)
+        judge_ends(w);
     host_report(w, &(ph_event){.kind = PH_EVENT_UNREADABLE, .id = id, .err = err});
 }
 

@@ -640,6 +640,13 @@ void judge_give_up(world *w)
 }
 
 /* see world.h */
+void judge_ends(world *w)
+{
+    for (uint32_t i = 0; i < w->live_count && state_of(w) != PH_STATE_ABORTING; i++)
+        w->live[i].given_up = w->live[i].given_up || w->live[i].kind == L_ASK;
+}
+
+/* see world.h */
 void judge_ask(world *w, const live *l)
 {
     if ((l->why == PH_WHY_FIRST) != !w->given || (l->why == PH_WHY_REFUSED && !w->refused))

@@ -326,6 +326,7 @@ void judge_excuse(world *w, int err);
 void judge_text(world *w, const char *where, ph_str text);
 void judge_session(world *w); /* one begins */
 void judge_give_up(world *w); /* parts will be cancelled */
+void judge_ends(world *w);    /* it will fail: what is granted from now on comes too late */
 void judge_hurry(world *w);   /* nothing has to wait any more */
 void judge_woke(world *w);
 void judge_turned(world *w, uint64_t ms); /* the clock, forward */
