@@ -23,9 +23,6 @@ void ph_json_add_bool(ph_buf *b, const char *name, bool value);
 void ph_json_add_receipt(ph_buf *b, const ph_receipt *r);
 void ph_json_add_failure(ph_buf *b, const ph_failure *f);
 
-/* Bits of ph_lack, as a list of their codes; left out where there are none. */
-void ph_json_add_lacks(ph_buf *b, const char *name, unsigned lacks);
-
 const char *ph_verified_name(ph_verified v); /* "object", "parts", "sent", "size" */
 
 #endif

@@ -465,8 +465,8 @@ bool ph_upload_has_grant(const ph_upload *u)
     return ph_upload_is_presigned(u) || u->grant.creds.access_key_id.len;
 }
 
-/* see upload.h */
-bool ph_upload_is_probing(const ph_upload *u)
+/* Is the one request under way that an upload sends while it rests? */
+static bool is_probing(const ph_upload *u)
 {
     bool found = u->probe && (u->control.id == u->probe || u->ask.id == u->probe);
     for (size_t i = 0; !found && i < u->slot_end; i++)
@@ -483,7 +483,7 @@ uint32_t ph_upload_budget(const ph_upload *u)
 /* While the upload rests, one request at a time looks whether S3 is there. */
 static bool may_try(const ph_upload *u, uint64_t now_ms)
 {
-    return !u->rest_err || (now_ms >= u->rest_until_ms && !ph_upload_is_probing(u));
+    return !u->rest_err || (now_ms >= u->rest_until_ms && !is_probing(u));
 }
 
 /* Whoever aborts does not wait for the network to come back; what cannot be sent, fails. */
@@ -1203,7 +1203,7 @@ static uint64_t next_moment(ph_upload *u, uint64_t now_ms)
             at = ph_least(at, u->slots[i].attempt.at_ms);
     if (!has_network(u))
         return at;
-    if (u->rest_err && ph_upload_is_probing(u))
+    if (u->rest_err && is_probing(u))
         return at;
     if (u->rest_err && u->rest_until_ms > now_ms)
         return ph_least(at, u->rest_until_ms);

@@ -179,9 +179,6 @@ ph_operation ph_upload_control(const ph_upload *u);
 bool ph_upload_signs_payload(const ph_upload *u);
 bool ph_upload_is_presigned(const ph_upload *u);
 
-/* Is the one request under way that an upload sends while it rests? */
-bool ph_upload_is_probing(const ph_upload *u);
-
 /* How many requests may fail, beyond those that succeed, before the upload rests. */
 uint32_t ph_upload_budget(const ph_upload *u);
 
