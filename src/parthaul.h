@@ -263,7 +263,8 @@ typedef struct ph_upload_options {
     uint64_t max_rate;    /* bytes a second, on the average of some parts; 0: as fast as it goes */
     bool polite;          /* one part at a time, and quiet for half as long after each */
     uint32_t tries;       /* of one request before the upload rests; 0: 8 */
-    uint64_t patience_ms; /* without any success before the upload fails; 0: it rests for ever */
+    uint64_t
+        patience_ms; /* of failures and no success before the upload fails; 0: it rests for ever */
     uint64_t presign_limit; /* files up to this size are hashed before credentials are asked for, so
                                that a presigned PUT can carry the checksum; 0: never */
     ph_str credentials;     /* JSON as in PH_EVENT_GRANTED; absent: asked for by an action */

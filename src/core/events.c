@@ -189,8 +189,8 @@ static void suspect_creds(ph_upload *u, uint64_t now_ms, int err, const ph_attem
 static verdict rest(ph_upload *u, uint64_t now_ms, int err, ph_attempt *a, const ph_reply *reply)
 {
     uint64_t patience = u->options.patience_ms;
-    uint64_t end = patience ? u->alive_ms + patience : UINT64_MAX;
-    if (now_ms >= end)
+    uint64_t end = patience ? u->failing_ms + patience : UINT64_MAX;
+    if (now_ms + 1 >= end) /* a patience of 1 ms is none */
         return GIVE_UP;
     if (!u->rest_err)
         u->probe = 0;
@@ -217,7 +217,7 @@ static void hurry(ph_upload *u, uint64_t now_ms)
     u->pace_ms = 0;
     u->looks = 0;
     begin_round(u, now_ms);
-    u->alive_ms = now_ms;
+    u->failing_ms = UINT64_MAX;
 }
 
 /* What waits for the next look, and for nothing else, has it now. */
@@ -251,6 +251,8 @@ static verdict back_off(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, 
         a->tries--; /* no try is burnt on a network that is known to be away */
         return AGAIN_NOW;
     }
+    if (!minor)
+        u->failing_ms = ph_least(u->failing_ms, now_ms);
     suspect_creds(u, now_ms, err, a);
     if (is_congestion(err))
         u->limit = u->limit > 2 ? u->limit / 2 : 1;
@@ -330,7 +332,7 @@ static verdict decide(ph_upload *u, uint64_t now_ms, int err, uint32_t tries, ph
 static void note_success(ph_upload *u, uint64_t now_ms)
 {
     u->heard = true;
-    u->alive_ms = now_ms;
+    u->failing_ms = UINT64_MAX;
     u->budget += u->budget < ph_upload_budget(u);
     end_rest(u, now_ms);
     u->refusals = u->late_refusals = u->refused_serial = 0;
@@ -1406,7 +1408,7 @@ static void set_paused(ph_upload *u, uint64_t now_ms, bool paused, int err)
     if (!paused && u->rest_err)
         hurry(u, now_ms);
     if (!paused)
-        u->alive_ms = now_ms; /* the user's pause is no test of patience */
+        u->failing_ms = UINT64_MAX; /* the user's pause is no test of patience */
     if (u->paused == paused)
         return;
     u->paused = paused;

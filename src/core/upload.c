@@ -232,7 +232,8 @@ static int new_upload(const ph_upload_options *options, const ph_snapshot *kept,
     if (!u->options.tries)
         u->options.tries = DEFAULT_TRIES;
     u->budget = ph_upload_budget(u);
-    u->alive_ms = u->seen_ms = now_ms;
+    u->failing_ms = UINT64_MAX;
+    u->seen_ms = now_ms;
     u->due_ms = now_ms + SILENCE_MS;
     if (!fits_presigned_put(&options->object))
         u->options.presign_limit = 0;
@@ -495,8 +496,8 @@ static bool has_network(const ph_upload *u)
 /* see upload.h; it slept, or somebody turned its clock forward */
 void ph_upload_note_time(ph_upload *u, uint64_t now_ms)
 {
-    if (now_ms > u->due_ms)
-        u->alive_ms += now_ms - u->seen_ms;
+    if (now_ms > u->due_ms && u->failing_ms != UINT64_MAX)
+        u->failing_ms += now_ms - u->seen_ms;
     if (now_ms > u->due_ms + STALE_MS) {
         u->clock_serial++; /* an answer that comes now has the time of before */
         u->due_ms = now_ms + SILENCE_MS;

@@ -95,7 +95,7 @@ struct ph_upload {
     uint32_t looks;         /* since then, in vain */
     uint64_t rest_until_ms; /* then one request is tried ... */
     uint32_t probe;         /* ... of this id */
-    uint64_t alive_ms;      /* the last success, or when whatever hindered it ended */
+    uint64_t failing_ms;    /* since the first failure after a success; UINT64_MAX: nothing fails */
     uint64_t seen_ms;       /* when the host was last here ... */
     uint64_t due_ms;        /* ... and when it is here again at the latest, unless it sleeps */
 

@@ -538,12 +538,9 @@ void host_unreadable(world *w, live *l, int err)
     sim_say(w, "< unreadable %s # of %s %u", ph_err_name(err),
             l->kind == L_HASH ? "the digest of part" : "part", l->part);
     uint32_t id = l->id;
-    bool fails = !l->given_up;
     if (l->x)
         l->x->dropped = true;
     host_forget(w, l);
-    if (fails)
-        judge_ends(w);
     host_report(w, &(ph_event){.kind = PH_EVENT_UNREADABLE, .id = id, .err = err});
 }
 
@@ -721,8 +718,7 @@ static void granted(world *w, const happening *h)
         judge_denied(w, l, PH_ERR_BAD_JSON);
     } else {
         host_grant_text(w, w->presign_checks ? &l->checksum : NULL, document, sizeof document);
-        if (!l->given_up)
-            judge_granted(w);
+        judge_granted(w, l);
     }
     sim_say(w, "< granted %u # of %u", w->grant_count, w->grant_count);
     uint32_t id = l->id;

@@ -57,6 +57,13 @@ static bool is_bare(const world *w)
     return w->bare || w->twin.was;
 }
 
+/* A twin's Abort, or a late one of the session before, may have taken parts that were stored. */
+static bool loses_parts(world *w, const s3_request *r)
+{
+    const s3_upload *u = s3_find(&w->s3, r->upload_id);
+    return w->twin.was || (u && u->aborted);
+}
+
 /* ---- Requests ----------------------------------------------------------------------------------- */
 
 static bool names(const ph_buf *kept, const char *id)
@@ -78,7 +85,17 @@ static bool kept_has(const world *w, const char *id)
 /* How long it has tried in vain: so much and no more tries its patience. */
 static uint64_t in_vain_ms(const world *w)
 {
-    return w->now_ms - w->alive_ms + w->turned_ms;
+    return w->failing ? w->now_ms - w->failing_ms + w->turned_ms : 0;
+}
+
+/* It did not work, which counts from the first time since it did. */
+static void fails_now(world *w)
+{
+    if (!w->failing) {
+        w->failing = true;
+        w->failing_ms = w->now_ms;
+        w->turned_ms = 0;
+    }
 }
 
 /* Nothing waits any longer for what hindered it. */
@@ -251,7 +268,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
         (forbids && !w->lacks_condition) != l->x->rq.if_none_match && !w->presigns)
         sim_bug(w, "%s an object", forbids ? "may overwrite" : "does not overwrite");
     for (uint32_t n = 1; l->op == S3_COMPLETE && n <= w->plan.part_count; n++)
-        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries && !w->twin.was)
+        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries &&
+            !loses_parts(w, &l->x->rq))
             sim_bug(w, "completes without part %u", n);
     w->aborting = w->aborting || l->op == S3_ABORT;
     for (s3_op op = 0; op < S3_OPS; op++)
@@ -317,10 +335,14 @@ static void count(world *w, const live *l, int err, const s3_answer *answer)
     w->counted++;
     uint64_t wait = answer && answer->retry_after_s ? answer->retry_after_s * 1000u : 1;
     uint64_t patience = w->options.patience_ms;
-    bool spent = patience && in_vain_ms(w) >= patience;
+    if (!aborting)
+        fails_now(w);
+    bool spent = patience && in_vain_ms(w) + 1 >= patience;
     /* Its looks have their own time; the last one is when its patience ends. */
     if (w->resting || (patience && in_vain_ms(w) + wait > patience))
-        wait = 1;
+        wait = w->resting && sim_host_ms(w) >= w->rest_until_ms
+                   ? 0
+                   : 1; /* by a clock that was turned */
     if (part)
         w->parts[l->part].not_before_ms = w->now_ms + wait;
     else
@@ -372,8 +394,7 @@ static void succeeded(world *w, const live *l, const s3_answer *a)
 {
     const s3_quirks *q = &w->s3.quirks;
     w->refusals = w->late_refusals = w->refused_grant = w->clock_fixes = w->in_a_row = 0;
-    w->alive_ms = w->now_ms;
-    w->turned_ms = 0;
+    w->failing = false;
     if (l->op != S3_ABORT)
         w->fails[l->op] = 0;
     w->heard = true;
@@ -610,8 +631,7 @@ void judge_woke(world *w)
 void judge_hurry(world *w)
 {
     no_waiting(w);
-    w->alive_ms = w->now_ms;
-    w->turned_ms = 0;
+    w->failing = false;
 }
 
 /* see world.h */
@@ -640,22 +660,18 @@ void judge_give_up(world *w)
 }
 
 /* see world.h */
-void judge_ends(world *w)
+void judge_ask(world *w, live *l)
 {
-    for (uint32_t i = 0; i < w->live_count && state_of(w) != PH_STATE_ABORTING; i++)
-        w->live[i].given_up = w->live[i].given_up || w->live[i].kind == L_ASK;
-}
-
-/* see world.h */
-void judge_ask(world *w, const live *l)
-{
+    l->aborts = state_of(w) == PH_STATE_ABORTING;
     if ((l->why == PH_WHY_FIRST) != !w->given || (l->why == PH_WHY_REFUSED && !w->refused))
         sim_bug(w, "asks for credentials for another reason");
 }
 
 /* see world.h */
-void judge_granted(world *w)
+void judge_granted(world *w, const live *l)
 {
+    if (state_of(w) == PH_STATE_ABORTING && !l->aborts)
+        return; /* it has failed meanwhile: what is granted comes too late */
     w->given = w->grant_count;
     w->refused = false;
     w->begun = true;
@@ -678,7 +694,9 @@ void judge_denied(world *w, const live *l, int err)
         if (!w->offline)
             w->denials++;
         uint64_t patience = w->options.patience_ms;
-        if (needed && patience && in_vain_ms(w) >= patience)
+        if (needed)
+            fails_now(w);
+        if (needed && patience && in_vain_ms(w) + 1 >= patience)
             judge_excuse(w, err);
         return;
     }
@@ -702,8 +720,7 @@ void judge_list(world *w, const s3_request *r)
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
     for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++)
         w->parts[n].seen = false; /* an answer that got lost had other pages */
-    /* A twin's Abort, or a late one of the session before, took parts that were stored. */
-    for (uint32_t n = 1; (w->twin.was || u->aborted) && n <= w->plan.part_count; n++)
+    for (uint32_t n = 1; loses_parts(w, r) && n <= w->plan.part_count; n++)
         if (n >= u->room || !u->parts[n].there)
             w->parts[n].stored = w->parts[n].listed = false;
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
@@ -726,8 +743,7 @@ void judge_session(world *w)
     memset(w->parts, 0, (PH_PART_MAX_COUNT + 1) * sizeof *w->parts);
     memset(w->fails, 0, sizeof w->fails);
     memset(w->not_before_ms, 0, sizeof w->not_before_ms);
-    w->alive_ms = w->now_ms;
-    w->turned_ms = 0;
+    w->failing = false;
     w->resting = w->rests_for_creds = w->lacks_condition = w->told_of_parts = w->unsaved = false;
     w->in_a_row = 0;
     w->paced_ms = w->quiet_ms = 0;

@@ -398,7 +398,6 @@ static void abort_upload(world *w)
     w->paused = false;
     w->last_fault_ms = w->now_ms;
     judge_excuse(w, PH_ERR_ABORTED);
-    judge_ends(w);
     tell(w, "abort", PH_EVENT_ABORT);
 }
 

@@ -111,6 +111,7 @@ typedef struct live {
     uint32_t clock_fix; /* the same */
     bool refused_since; /* ASK: credentials were refused meanwhile */
     bool given_up;      /* it will be cancelled */
+    bool aborts;        /* credentials: asked for in order to abort */
     bool slept;         /* it was under way when the host slept, and knows it */
     uint32_t rest;      /* in which it looks; 0: none */
 } live;
@@ -220,12 +221,14 @@ typedef struct world {
     uint32_t rested[S3_OPS];
     uint64_t not_before_ms[S3_OPS];
     bool resting; /* until then, on the host's clock: */
-    uint64_t rest_until_ms, hurried_ms, alive_ms;
+    uint64_t rest_until_ms, hurried_ms;
+    bool failing; /* since failing_ms nothing worked */
+    uint64_t failing_ms;
     bool rests_for_creds; /* ends when they come */
     uint64_t ended_ms,
-        ended_limit_ms; /* the last request that ended: when, and how long it might */
-    uint64_t turned_ms; /* since it was alive, what of turned clocks cannot be told from silence */
-    uint64_t paced_ms, quiet_ms;       /* no part before: max_rate, polite; by the host's clock */
+        ended_limit_ms;          /* the last request that ended: when, and how long it might */
+    uint64_t turned_ms;          /* since then, what of turned clocks cannot be told from silence */
+    uint64_t paced_ms, quiet_ms; /* no part before: max_rate, polite; by the host's clock */
     uint32_t rests, in_a_row, counted; /* failures, since it began to rest */
     bool told_of_parts;                /* in this session: that Abort was not confirmed */
     bool unsaved;                      /* the last snapshot could not be kept */
@@ -319,14 +322,13 @@ void twin_end(world *w);
 void judge_request(world *w, const live *l, const ph_request *r);
 /* A request ended with `err`; `answer` may be NULL. Called before the engine is told. */
 void judge_outcome(world *w, const live *l, int err, const s3_answer *answer);
-void judge_ask(world *w, const live *l);
-void judge_granted(world *w); /* what was granted last */
+void judge_ask(world *w, live *l);
+void judge_granted(world *w, const live *l); /* what was granted last */
 void judge_denied(world *w, const live *l, int err);
 void judge_excuse(world *w, int err);
 void judge_text(world *w, const char *where, ph_str text);
 void judge_session(world *w); /* one begins */
 void judge_give_up(world *w); /* parts will be cancelled */
-void judge_ends(world *w);    /* it will fail: what is granted from now on comes too late */
 void judge_hurry(world *w);   /* nothing has to wait any more */
 void judge_woke(world *w);
 void judge_turned(world *w, uint64_t ms); /* the clock, forward */
