@@ -13,7 +13,7 @@
  *         if (err != PH_OK) ...                     // out of memory: the only way a step fails
  *         switch (a.kind) {
  *         case PH_ACTION_REQUEST:     start a.u.request under the id a.id; go on
- *         case PH_ACTION_CANCEL:      give up the request or hash a.id; it needs no report
+ *         case PH_ACTION_CANCEL:      give up what was begun under a.id; it needs no report
  *         case PH_ACTION_HASH:        start digesting a.u.hash under the id a.id; go on
  *         case PH_ACTION_CREDENTIALS: ask for credentials under the id a.id; go on
  *         case PH_ACTION_NOTICE:      show a.u.notice; go on

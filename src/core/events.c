@@ -1335,6 +1335,7 @@ static ph_str pick_key(const ph_upload *u, const ph_grant *grant)
 static void leave_key(ph_upload *u)
 {
     bool perhaps = false;
+    ph_upload_cancel_parts(u, false); /* the answer would be taken for one about the new key */
     for (size_t i = 0; i < u->slot_end; i++) {
         perhaps = perhaps || (u->slots[i].part_number && u->slots[i].attempt.maybe_done);
         u->slots[i].attempt.maybe_done = false;

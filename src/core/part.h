@@ -110,7 +110,7 @@ bool ph_ledger_etag(const ph_ledger *l, char out[PH_ETAG_TEXT]);
 /* Add the document of CompleteMultipartUpload. All parts must be stored and have an ETag. */
 void ph_ledger_document(const ph_ledger *l, ph_buf *b);
 
-/* 10,000 parts with the longest ETags of reply.c, all "&", and SHA-256s need 13.5 MiB. */
-#define PH_DOCUMENT_MAX (15u << 20)
+/* 10,000 parts with the longest ETags of reply.c, all quotes, and SHA-256s need 16 MiB. */
+#define PH_DOCUMENT_MAX (17u << 20)
 
 #endif
