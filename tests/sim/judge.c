@@ -734,6 +734,13 @@ void judge_list(world *w, const s3_request *r)
     }
 }
 
+/* S3 said that it made the object, and did not: that the parts are there yet nobody could know. */
+static void pardon_lie(world *w)
+{
+    for (uint32_t i = 0; w->false_200 && i < w->s3.upload_count; i++)
+        w->s3.uploads[i].pardoned = true;
+}
+
 /* ---- Sessions ----------------------------------------------------------------------------------- */
 
 /* see world.h */
@@ -752,6 +759,8 @@ void judge_session(world *w)
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
         w->final_vouched = w->final_etag_vouched = w->final_etag_md5 = false;
+    if (!w->has_kept) /* it was killed when all that was left to do was to say that it is done */
+        pardon_lie(w);
     w->word = w->bare = w->false_200 = w->unlooked = false;
     w->gone_id[0] = w->known_id[0] = '\0';
     w->last_stored = 0;
@@ -922,8 +931,7 @@ static void judge_done(world *w)
     /* It completed the same upload with a newer file, of which this server has nothing that tells. */
     bool twins = w->twin.was && s3_holds_file(&w->s3, w->twin.version) &&
                  w->receipt.verified >= PH_VERIFIED_SENT;
-    for (uint32_t i = 0; w->false_200 && i < w->s3.upload_count; i++)
-        w->s3.uploads[i].pardoned = true; /* that the parts are there yet nobody could know */
+    pardon_lie(w);
     if (!same && !said && !twins && !(w->may_differ && w->receipt.verified >= PH_VERIFIED_SENT))
         sim_bug(w, "is done, but the object is not the file");
     ph_progress p;
