@@ -22,7 +22,7 @@
 #define TURN_MS 200 /* the longest wait: a clock of the progress line and of quiet requests */
 #define ASK_MS 30000u
 #define SLEPT_MS 3000    /* less is the two clocks being read one after the other */
-#define FROZEN_MS 10000u /* a turn takes a fraction of a second */
+#define FROZEN_MS 10000u /* a turn takes a fraction of a second, but for reading the file */
 #define MOST_EXCUSED 8   /* sleeps that explain failures, without an answer between them */
 #define MAX_DOCUMENT (64u << 10)
 
@@ -41,9 +41,10 @@ typedef struct host {
     int last_err;       /* of what was tried again last */
     unsigned lacks;     /* what the server was found not to know, bits of ph_lack */
     bool aborted;
-    uint64_t asleep_ms; /* how long the machine has slept, ever */
-    uint64_t turn_ms;   /* when the loop was last here */
-    unsigned excused;   /* see MOST_EXCUSED */
+    uint64_t asleep_ms;  /* how long the machine has slept, ever */
+    uint64_t turn_ms;    /* when the loop was last here */
+    uint64_t reading_ms; /* how long reading had taken then */
+    unsigned excused;    /* see MOST_EXCUSED */
 } host;
 
 /* ---- Time and signals ------------------------------------------------------------------------ */
@@ -61,9 +62,11 @@ static uint64_t now_ms(const host *h)
 static bool woke(host *h)
 {
     uint64_t now = cli_running_ms(), asleep = cli_asleep_ms();
-    bool gap = asleep > h->asleep_ms + SLEPT_MS || now > h->turn_ms + FROZEN_MS;
+    uint64_t reading = transfers_reading_ms(h->transfers), read = reading - h->reading_ms;
+    bool gap = asleep > h->asleep_ms + SLEPT_MS || now > h->turn_ms + read + FROZEN_MS;
     h->asleep_ms = asleep;
     h->turn_ms = now;
+    h->reading_ms = reading;
     return gap;
 }
 

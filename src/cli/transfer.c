@@ -31,7 +31,7 @@
 #define UNSENT (128 << 10)
 #define CREEP_SHIFT 12  /* fewer bytes than 4 KiB of a body, and nothing has moved */
 #define LOOKED_MS 500u  /* a turn that took longer says that nobody looked */
-#define FROZEN_MS 1500u /* so much that nobody saw: the process was stopped, or the machine slept */
+#define FROZEN_MS 1500u /* so much that nobody saw: stopped, asleep, or long at reading the file */
 #define MOST_ANEW 8     /* for one request: a process may be frozen again and again */
 
 typedef struct transfer {
@@ -81,6 +81,7 @@ struct transfers {
     uint64_t turn_ms;   /* when it was last looked at */
     uint64_t clock_ms;  /* what passed while somebody looked */
     uint64_t unseen_ms; /* what passed besides */
+    uint64_t reading_ms;
     transfer *list;
     transfer *ended; /* whose texts the last event points to */
     char reason[CURL_ERROR_SIZE];
@@ -99,9 +100,11 @@ static size_t on_read(char *to, size_t size, size_t count, void *user)
     size_t n = size * count < left ? size * count : (size_t)left;
     if (n == 0)
         return 0;
+    uint64_t begun_ms = cli_running_ms();
     x->err = source_read(x->file, to, n, x->offset + x->read);
     if (x->err == PH_OK && n == left)
         x->err = source_check(x->file);
+    x->all->reading_ms += cli_running_ms() - begun_ms;
     if (x->err != PH_OK)
         return CURL_READFUNC_ABORT;
     if (x->hash)
@@ -554,6 +557,12 @@ void transfers_turn(transfers *t, int wait_ms)
 void transfers_wake(transfers *t)
 {
     curl_multi_wakeup(t->multi);
+}
+
+/* see transfer.h */
+uint64_t transfers_reading_ms(const transfers *t)
+{
+    return t->reading_ms;
 }
 
 /* see transfer.h */

@@ -61,6 +61,12 @@ void transfers_wake(transfers *t);
  */
 bool transfers_take(transfers *t, ph_event *out);
 
+/*
+ * How long reading the file has taken so far, inside of transfers_turn. On a slow disk or a network's a
+ * turn may take long for that alone.
+ */
+uint64_t transfers_reading_ms(const transfers *t);
+
 /* What libcurl said about the request that failed last, for a person; "" when it said nothing. */
 const char *transfers_reason(const transfers *t);
 

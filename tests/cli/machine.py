@@ -118,6 +118,19 @@ def try_dead_names(path):
         running.kill()
 
 
+def try_slow_file(server, path):
+    """A read that takes longer than any turn does is no sleep: nothing is sent twice for it."""
+    key = "faults/fine@slow-file"
+    done = subprocess.run(["strace", "-f", "-o", "/dev/null", "-P", path, "-e", "trace=pread64", "-e",
+                           "inject=pread64:delay_enter=11000000:when=3", PROGRAM, "put", "--endpoint",
+                           server.url, "--part-size", "5MiB", "--checksum", "none", "--resume", "never", path,
+                           f"s3://{faulty.BUCKET}/{key}"], timeout=90, check=False, capture_output=True,
+                          env={**CLEAN, **KEYS, "ASAN_OPTIONS": "detect_leaks=0"})
+    check("a slow file: it arrives", (done.returncode, done.stderr, server.objects[key]["data"] == DATA),
+          (0, b"", True))
+    check("a slow file: each part once", [server.log.count((key, "UploadPart", n)) for n in (1, 2)], [1, 1])
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, data in (FILE, DATA), (EMPTY, b""):
@@ -126,14 +139,16 @@ def main():
         for piece in (DATA, DATA[:PART]):  # slow in Python: once for all rows
             faulty.checksum("crc64nvme", piece)
         server = faulty.start()
-        try_streams(server, folder)
-        if may_trace():
-            with concurrent.futures.ThreadPoolExecutor(4) as pool:
-                names = pool.submit(try_dead_names, os.path.join(folder, FILE))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            apart = [pool.submit(try_streams, server, folder)]
+            if may_trace():
+                apart.append(pool.submit(try_slow_file, server, os.path.join(folder, FILE)))
+                apart.append(pool.submit(try_dead_names, os.path.join(folder, FILE)))
                 list(pool.map(lambda case: try_row(server, folder, case), ROWS))
-                names.result()
-        else:
-            print("SKIP: strace may not trace here, so no system call was made to fail")
+            else:
+                print("SKIP: strace may not trace here, so no system call was made to fail")
+            for each in apart:
+                each.result()
         server.shutdown()
         check("the server itself", server.bugs, [])
     finish()
