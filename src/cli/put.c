@@ -356,14 +356,17 @@ static int choose_credentials(const char *command, arguments *a, login *l, ph_bu
     return CLI_DONE;
 }
 
-/*
- * Where the object goes, as text: two uploads of one file to two places are two. Without an --endpoint
- * it is the API that says where, whatever the environment does.
- */
+/* Without an --endpoint it is the API that says where objects go, whatever the environment does. */
+static bool is_api_place(const arguments *a)
+{
+    return a->api.len && !a->endpoint.len;
+}
+
+/* Where the object goes, as text: two uploads of one file to two places are two. */
 static void name_destination(const arguments *a, ph_buf *b)
 {
     const ph_target *t = &a->upload.target;
-    ph_buf_str(b, a->api.len && !a->endpoint.len ? a->api : t->endpoint);
+    ph_buf_str(b, is_api_place(a) ? a->api : t->endpoint);
     ph_buf_cstr(b, " s3://");
     ph_buf_str(b, t->bucket);
     ph_buf_char(b, '/');
@@ -572,7 +575,7 @@ static int upload(const char *command, arguments *a, const char *path)
                              .quiet = a->quiet};
         if (!a->never) {
             const ph_str *endpoint = &a->upload.target.endpoint;
-            host.place = l.url.len ? l.url : endpoint->len ? *endpoint : PH_STR("AWS");
+            host.place = is_api_place(a) ? l.url : endpoint->len ? *endpoint : PH_STR("AWS");
             a->upload.server_lacks = kept_lacks(host.place);
         }
         code = run(a, path, &r, &host);

@@ -371,6 +371,23 @@ def try_lacks(w):
     path.unlink()
 
 
+def try_lacks_apis(w):
+    """What one server lacks is not what the API's own server lacks."""
+    small = w.folder / "small"
+    small.write_bytes(DATA[:3000])
+    def put(key, *options):
+        done = run("put", "--api", f"{w.server.url}/api/lacks", "--token", "a.b.c", "--json", *options, str(small),
+                   f"s3://{faulty.BUCKET}/{key}", env=w.env)
+        return done.returncode, json.loads(done.stdout).get("serverLacks")
+    check("lacks elsewhere: found out", put("faults/knows-no-checksums@elsewhere", "--endpoint", w.server.url),
+          (0, ["LACKS_CHECKSUM"]))
+    check("lacks elsewhere: remembered", w.put("faults/fine@elsewhere", file=small)[1].get("serverLacks"),
+          ["LACKS_CHECKSUM"])
+    check("lacks elsewhere: not of the API's server", put("faults/fine@api-place"), (0, None))
+    for path in w.kept(".server"):
+        path.unlink()
+
+
 def try_options(w):
     key = "faults/fine@options"
     w.begin(key, 2, "--metadata", "a=b", "--content-type", "a/b")
@@ -412,7 +429,8 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_apis, try_frozen, try_frozen_connecting, try_secrets,
-                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_options, try_nowhere):
+                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_apis,
+                     try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)
