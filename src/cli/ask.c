@@ -20,6 +20,7 @@
 
 #define QUIET_MS 30000u
 #define TURN_MS 200
+#define MAX_WAIT_S 60u        /* that a service may ask for: somebody waits for the command */
 #define MAX_ANSWER (8u << 20) /* a page of 1,000 uploads with the longest keys and ids */
 
 /* Names that services give their answers. */
@@ -41,6 +42,9 @@ static int take_answer(transfers *t, const ph_event *e, ask_answer *out)
         ph_header h = e->headers[i];
         if (is_request_id(h.name))
             ph_text_copy(out->request_id, sizeof out->request_id, h.value);
+        uint64_t wait;
+        if (ph_str_equal(h.name, PH_STR("retry-after")) && ph_str_u64(h.value, &wait))
+            out->retry_after_ms = (uint32_t)(wait < MAX_WAIT_S ? wait : MAX_WAIT_S) * 1000;
         if (ph_str_equal(h.name, PH_STR("date")) && ph_date_parse(h.value, &out->date_ms) != PH_OK)
             out->date_ms = 0;
     }
@@ -54,6 +58,7 @@ static int send_once(transfers *t, uint32_t id, const ph_request *r, ask_answer 
     ph_buf_reset(&out->body);
     out->status = 0;
     out->date_ms = 0;
+    out->retry_after_ms = 0;
     out->request_id[0] = out->reason[0] = '\0';
     int err = transfers_start(t, id, r);
     if (err != PH_OK)
@@ -95,7 +100,8 @@ int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *s
         err = send_once(t, tried, &request, out);
         if (tried >= tries || !is_worth_another(err, out->status))
             break;
-        uint64_t now_ms = cli_running_ms(), then_ms = ph_retry_at(now_ms, tried, 0, &random);
+        uint64_t now_ms = cli_running_ms();
+        uint64_t then_ms = ph_retry_at(now_ms, tried, out->retry_after_ms, &random);
         ph_notice n = {.kind = PH_NOTICE_RETRY,
                        .err = err,
                        .until_ms = then_ms,

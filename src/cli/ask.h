@@ -12,14 +12,15 @@
 typedef struct ask_answer {
     int status; /* 0: there was none, and `reason` is what the transport said */
     ph_buf body;
-    uint64_t date_ms;    /* of the service's clock, when it answered; 0: it does not say */
-    char request_id[64]; /* as the service named it, or "" */
+    uint64_t date_ms;        /* of the service's clock, when it answered; 0: it does not say */
+    uint32_t retry_after_ms; /* 0: it does not say; a minute at most */
+    char request_id[64];     /* as the service named it, or "" */
     char reason[256];
 } ask_answer;
 
 /*
  * Send a request until there is an answer that is neither 429 nor 5xx, at most `tries` times with
- * growing waits between them, which `say` tells of. `timeout_ms`, unless 0, shortens the 30 seconds in
+ * growing waits between them, no shorter than Retry-After, which `say` tells of. `timeout_ms`, unless 0, shortens the 30 seconds in
  * which something has to move. Release the answer with ask_clear in any case.
  * Errors: PH_ERR_NETWORK, PH_ERR_TIMEOUT, PH_ERR_TLS (no answer), PH_ERR_NOMEM.
  */

@@ -39,6 +39,7 @@
 #define STALL_MS 30000u
 #define ANSWER_MS 300000u /* the answer comes when gigabytes have been stored */
 #define DEFAULT_LIFE_MS 600000u
+#define RENEW_AGAIN_MS 5000u
 
 /* see cli.h */
 void cli_post_help(void)
@@ -149,7 +150,8 @@ typedef struct form {
     ph_header fields[MAX_FIELDS]; /* `key` and `type` are replaced for each file */
     size_t count, key_at, type_at;
     uint64_t max_size;
-    uint64_t renew_ms; /* when another is asked for */
+    uint64_t renew_ms; /* when another is asked for, ... */
+    uint64_t end_ms;   /* ... and until when this one is good */
 } form;
 
 typedef struct outcome {
@@ -161,6 +163,7 @@ typedef struct outcome {
 /* A place for one file that is under way. */
 typedef struct slot {
     bool used, sending;
+    bool renewed; /* another form was asked for, since this file was refused with one */
     size_t file;
     source source;
     ph_hash hash;
@@ -275,12 +278,27 @@ static int read_form(ph_str body, uint64_t now_ms, form *f)
         form_clear(f);
         return PH_ERR_BAD_ANSWER;
     }
-    f->renew_ms = now_ms + read_life_ms(f->doc) / 5 * 4;
+    uint64_t life_ms = read_life_ms(f->doc);
+    f->renew_ms = now_ms + life_ms / 5 * 4;
+    f->end_ms = now_ms + life_ms;
     return PH_OK;
 }
 
+static bool is_same_place(const form *a, const form *b)
+{
+    return ph_str_equal(a->bucket, b->bucket) && ph_str_equal(a->prefix, b->prefix);
+}
+
+/* There is none now: when to ask again, while the present one is good. */
+static void put_off(form *f, uint64_t wait_ms)
+{
+    f->renew_ms = cli_running_ms() + (wait_ms > RENEW_AGAIN_MS ? wait_ms : RENEW_AGAIN_MS);
+    if (f->renew_ms > f->end_ms)
+        f->renew_ms = f->end_ms;
+}
+
 /* Ask for a form; the failure is in `out`. A second one has to be for the same place. */
-static int get_form(post *p, ph_failure *out)
+static int get_form(post *p, uint64_t tries, ph_failure *out)
 {
     form f;
     ask_answer answer;
@@ -301,22 +319,25 @@ static int get_form(post *p, ph_failure *out)
                           .headers = headers,
                           .header_count = count,
                           .text = ph_buf_view(&body)};
-    int err = ask_send(&request, (uint32_t)p->a->tries, (uint32_t)p->a->timeout_s * 1000,
-                       &p->report, &answer);
+    int err =
+        ask_send(&request, (uint32_t)tries, (uint32_t)p->a->timeout_s * 1000, &p->report, &answer);
     if (err == PH_OK)
         err = login_refusal(&p->login, answer.status, ph_buf_view(&answer.body), &why);
     if (err == PH_OK)
         err = read_form(ph_buf_view(&answer.body), cli_running_ms(), &f);
-    if (err == PH_OK && p->form.doc && !ph_str_equal(f.prefix, p->form.prefix)) {
+    if (err == PH_OK && p->form.doc && !is_same_place(&f, &p->form)) {
         form_clear(&f);
         err = PH_ERR_FORBIDDEN;
-        ph_buf_cstr(&why, "the credentials API has another prefix for the same folder now");
+        ph_buf_cstr(&why,
+                    "the credentials API has another bucket or prefix for the same folder now");
     }
     if (err == PH_ERR_BAD_CREDENTIALS)
         err = PH_ERR_REFUSED; /* a status that no form comes with */
     if (err == PH_OK) {
         form_clear(&p->form);
         p->form = f;
+    } else {
+        put_off(&p->form, answer.retry_after_ms);
     }
     *out = (ph_failure){.err = err, .http_status = answer.status, .operation = "POST policy"};
     ph_text_copy(out->message, sizeof out->message,
@@ -500,20 +521,32 @@ static int fill_slot(post *p, slot *s)
     return PH_OK;
 }
 
-/* A form whose life ends is replaced. Files that are on their way meanwhile wait a moment. */
+/*
+ * A form whose life ends is replaced. Files that are on their way meanwhile wait a moment. An API that is
+ * away for now is asked again later: until the form's end nothing has to wait for it.
+ */
 static int keep_form(post *p)
 {
     ph_failure f;
-    if (p->stop || cli_running_ms() < p->form.renew_ms)
-        return PH_OK;
-    int err = get_form(p, &f);
-    if (err == PH_OK || err == PH_ERR_NOMEM)
-        return err;
-    report_clear(&p->report);
-    cli_say("%s: %s", ph_err_name(err), f.message);
-    if (p->first_err == PH_OK)
-        p->first_err = err;
-    p->stop = true;
+    while (!p->stop && cli_running_ms() >= p->form.renew_ms) {
+        bool good = cli_running_ms() < p->form.end_ms;
+        int err = get_form(p, good ? 1 : p->a->tries, &f);
+        if (err == PH_OK || err == PH_ERR_NOMEM)
+            return err;
+        if (good && ph_err_retry(err) == PH_RETRY_BACKOFF) {
+            ph_notice n = {.kind = PH_NOTICE_RETRY,
+                           .err = err,
+                           .until_ms = p->form.renew_ms,
+                           .message = f.message};
+            report_notice(&p->report, &n, "", cli_running_ms());
+            continue;
+        }
+        report_clear(&p->report);
+        cli_say("%s: %s", ph_err_name(err), f.message);
+        if (p->first_err == PH_OK)
+            p->first_err = err;
+        p->stop = true;
+    }
     return PH_OK;
 }
 
@@ -599,8 +632,9 @@ static int give_back(post *p, slot *s, ph_failure *f, uint32_t retry_after_ms)
     s->sending = false;
     if (class == PH_RETRY_REFRESH_CREDS ||
         (f->err == PH_ERR_ACCESS_DENIED && strstr(f->message, "expired"))) {
-        p->form.renew_ms = now; /* the form's life is over earlier than it said */
-        class = s->tries == 1 ? PH_RETRY_BACKOFF : PH_RETRY_NEVER;
+        p->form.renew_ms = p->form.end_ms = now; /* its life is over earlier than it said */
+        class = s->renewed ? PH_RETRY_NEVER : PH_RETRY_BACKOFF;
+        s->renewed = true;
     }
     bool again = class == PH_RETRY_BACKOFF || class == PH_RETRY_RESTART_PART;
     f->retryable = again;
@@ -807,7 +841,7 @@ static void say_left_out(const post *p)
 static int upload(post *p)
 {
     ph_failure f;
-    if (get_form(p, &f) != PH_OK)
+    if (get_form(p, p->a->tries, &f) != PH_OK)
         return report_failure(&p->report, &f, "");
     p->outcomes = calloc(p->folder.count ? p->folder.count : 1, sizeof *p->outcomes);
     int err = p->outcomes ? check_files(p) : PH_ERR_NOMEM;

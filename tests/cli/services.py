@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -413,6 +414,7 @@ def try_post(w, folder, settings):
 
 
 TOKEN = "THE/TOKEN+OF=THE/FORM/" * 20
+ERROR = b"<Error><Code>%s</Code><Message>No</Message><RequestId>R</RequestId></Error>"
 
 
 def form_for(server, **more):
@@ -432,11 +434,36 @@ def stores(handler, status=204, answer=b""):
     handler.reply(status, answer, ETag=f'"{hashlib.md5(data).hexdigest()}"')
 
 
+def try_form_kept(folder):
+    """A form is good until its end, though the API has no other one for now."""
+    tree = make_tree(pathlib.Path(folder, "kept"), {"a.txt": b"aaa", "b.txt": b"bbbb"})
+    life_s, asked = 15, []
+    def slow(handler):
+        time.sleep(life_s * 0.82)
+        stores(handler)
+    def away(handler):
+        asked.append(time.monotonic())
+        handler.reply(503)
+    with scripted(says(500)) as server:
+        issued = time.monotonic()
+        server.script[:] = [form_for(server, expires=f"2030-01-01T00:00:{life_s}Z"), slow, away, stores]
+        code, got, err = post(tree, server.url, "--concurrency", "1", "--tries", "1")
+    late = not asked or asked[0] - issued > life_s - 1  # a machine so slow shows nothing
+    check("post: an API that is away at the renewal", late or (code, got.get("doneCount"), len(asked), err.count("\n")),
+          late or (0, 2, 1, 1))
+    # Past the form's end it is waited for, for as long as it says.
+    with scripted(says(500)) as server:
+        back = says(503, Retry_After="1")
+        server.script[:] = [form_for(server), says(400, ERROR % b"ExpiredToken"), back, back, form_for(server), stores]
+        begun = time.monotonic()
+        code, got, err = post(tree, server.url, "--concurrency", "1", "--tries", "3")
+    check("post: an API that says when it is back", (code, got.get("doneCount"), time.monotonic() - begun > 2),
+          (0, 2, True))
+
+
 def try_post_faults(folder):
     tree = make_tree(pathlib.Path(folder, "small"), {"a.txt": b"aaa", "d/b.txt": b"bbbb"})
     one = make_tree(pathlib.Path(folder, "one"), {"a.txt": b"aaa"})
-    error = b"<Error><Code>%s</Code><Message>No</Message><RequestId>R</RequestId></Error>"
-
     def ask(what, directory, expected, *script, options=(), form=None):
         with scripted(says(500)) as server:
             server.script[:] = [form_for(server, **(form or {})), *script]
@@ -465,11 +492,11 @@ def try_post_faults(folder):
     got, _ = ask("KMS", one, (0, None, 0), says(204, ETag='"' + "0" * 32 + '"',
                                                x_amz_server_side_encryption="aws:kms"))
     check("post: KMS: not verified", got.get("verifiedCount"), 0)
-    got, seen = ask("denied", tree, (3, "ACCESS_DENIED", 0), says(403, error % b"AccessDenied"))
+    got, seen = ask("denied", tree, (3, "ACCESS_DENIED", 0), says(403, ERROR % b"AccessDenied"))
     check("post: denied: the other is not tried", (len(seen), [f["status"] for f in got["files"]],
                                                   got["files"][0].get("httpStatus")),
           (2, ["failed", "not sent"], 403))
-    ask("no bucket", tree, (1, "NO_SUCH_BUCKET", 0), says(404, error % b"NoSuchBucket"))
+    ask("no bucket", tree, (1, "NO_SUCH_BUCKET", 0), says(404, ERROR % b"NoSuchBucket"))
     quoted = f'Policy Condition failed: ["eq", "$x-amz-security-token", "{TOKEN}"]'.encode()
     got, _ = ask("a token quoted", one, (3, "ACCESS_DENIED", 0),
                  says(403, b"<Error><Code>AccessDenied</Code><Message>" + quoted + b"</Message></Error>"))
@@ -479,7 +506,7 @@ def try_post_faults(folder):
     ask("a page beside an ETag, once", one, (0, None, 1), says(200, b"<html>", ETag='"5f3c-1a2b"'), stores)
     ask("a redirect", tree, (1, "REDIRECT", 0), says(307, Location="http://127.0.0.1:1/"))
     got, seen = ask("one is too large", tree, (1, "TOO_LARGE", 0),
-                    says(400, error % b"EntityTooLarge"), stores)
+                    says(400, ERROR % b"EntityTooLarge"), stores)
     check("post: the other goes", [f["status"] for f in got["files"]], ["failed", "done"])
     ask("no answer", one, (4, "TIMEOUT", 0), lambda handler: time.sleep(15),
         options=["--timeout", "5", "--tries", "1"])
@@ -496,9 +523,20 @@ def try_post_faults(folder):
         check(f"post: a second form for {prefix}", (code, [r[0] for r in server.seen].count(
             "/v1/post-policy")), (expected[0], 2))
     with scripted(says(500)) as server:
-        server.script[:] = [form_for(server), says(403, error % b"ExpiredToken"), form_for(server), stores]
+        server.script[:] = [form_for(server), says(403, ERROR % b"ExpiredToken"), form_for(server), stores]
         code, got, _ = post(one, server.url)
     check("post: expired early", (code, got.get("retries")), (0, 1))
+    for what, again, expected in (("once more", {}, (0, 2)), ("for another bucket", {"bucket": "c"}, (3, 2))):
+        with scripted(says(500)) as server:
+            server.script[:] = [form_for(server), says(503), says(403, ERROR % b"ExpiredToken"),
+                                form_for(server, **again), stores]
+            code, got, _ = post(one, server.url)
+        check(f"post: a file that is tried again, and a form {what}", (code, got.get("retries")), expected)
+    with scripted(says(500)) as server:
+        server.script[:] = [form_for(server), says(403, ERROR % b"ExpiredToken"), form_for(server),
+                            says(403, ERROR % b"ExpiredToken")]
+        code, got, _ = post(one, server.url)
+    check("post: a new form that has expired, too", (code, got.get("code"), len(server.seen)), (3, "EXPIRED_TOKEN", 4))
 
     # What the API may answer.
     for what, (step, code) in {
@@ -575,10 +613,13 @@ class World:
 
 
 def main():
+    folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
+    apart = threading.Thread(target=try_form_kept, args=(folder,))  # it mostly waits
+    apart.start()
     try_creds_usage()
     try_creds_faults()
-    folder = tempfile.mkdtemp(prefix="cli-", dir=os.path.join(ROOT, "build"))
     try_post_faults(folder)
+    apart.join()
     with kit.seaweedfs(os.path.join(folder, "s3")) as env:
         w = World(env)
         servers.prepare(w.s3, w.bucket, ["http://127.0.0.1"])
