@@ -224,6 +224,12 @@ static bool write_all(int fd, ph_str text)
     return fsync(fd) == 0;
 }
 
+/* Some file systems, as those that machines share, know no such thing for folders. */
+static bool sync_folder(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
+
 /* see kept.h */
 int kept_write(const kept *k, ph_str snapshot)
 {
@@ -237,7 +243,7 @@ int kept_write(const kept *k, ph_str snapshot)
     int why = errno;
     good = close(fd) == 0 && good;
     if (good) {
-        good = renameat(k->folder, name, k->folder, k->name) == 0 && fsync(k->folder) == 0;
+        good = renameat(k->folder, name, k->folder, k->name) == 0 && sync_folder(k->folder);
         why = errno;
     } else {
         unlinkat(k->folder, name, 0);
@@ -251,7 +257,7 @@ int kept_remove(const kept *k)
 {
     if (unlinkat(k->folder, k->name, 0) != 0)
         return errno == ENOENT ? PH_OK : PH_ERR_NOT_KEPT;
-    return fsync(k->folder) == 0 ? PH_OK : PH_ERR_NOT_KEPT;
+    return sync_folder(k->folder) ? PH_OK : PH_ERR_NOT_KEPT;
 }
 
 /* see kept.h */

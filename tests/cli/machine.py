@@ -22,7 +22,7 @@ import faulty  # noqa: E402
 PART = 5 << 20
 DATA = bytes(range(256)) * (PART // 256) + b"the end"  # two parts
 KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
-FILE, EMPTY, LOCK = "two parts", "empty", "lock"
+FILE, EMPTY, LOCK, STORE = "two parts", "empty", "lock", "folder of what is kept"
 
 # What fails: the call, how, the how manyeth (and all that follow), of which file; what comes of it.
 ROWS = [
@@ -37,6 +37,8 @@ ROWS = [
     ("mkdir", "EACCES", "1+", None, 0, "warning"),
     ("fsync", "EIO", "1+", None, 0, "warning"),
     ("fsync", "ENOSPC", "3+", None, 0, "warning"),
+    ("fsync", "EINVAL", "1+", STORE, 0, None),  # it knows no such thing
+    ("fsync", "EOPNOTSUPP", "1+", STORE, 0, None),
     ("renameat", "EDQUOT", "2", None, 0, "warning"),
     ("unlinkat", "EROFS", "1+", None, 0, "warning"),
     ("clone3", "EAGAIN", "1+", None, 1, "NOMEM"),
@@ -61,7 +63,8 @@ def try_row(server, folder, case):
     path = os.path.join(folder, where if where == EMPTY else FILE)
     command = [PROGRAM, "put", "--endpoint", server.url, "--part-size", "5MiB", "--json", "--tries", "2",
                path, f"s3://{faulty.BUCKET}/{key}"]
-    only = [] if not where else ["-P", lock_of(path, server, key) if where == LOCK else path]
+    paths = {LOCK: lock_of(path, server, key), STORE: os.path.join(STATE, "parthaul")}
+    only = [] if not where else ["-P", paths.get(where, path)]
     # LeakSanitizer cannot look while somebody else traces.
     env = {**CLEAN, **KEYS, "ASAN_OPTIONS": "detect_leaks=0"}
     done = subprocess.run(["strace", "-f", "-o", "/dev/null", *only, "-e", f"trace={call}", "-e",
@@ -136,6 +139,7 @@ def main():
         for name, data in (FILE, DATA), (EMPTY, b""):
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(data)
+        os.makedirs(os.path.join(STATE, "parthaul"), 0o700)
         for piece in (DATA, DATA[:PART]):  # slow in Python: once for all rows
             faulty.checksum("crc64nvme", piece)
         server = faulty.start()
