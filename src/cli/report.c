@@ -18,7 +18,8 @@
 #include "core/str.h"
 
 #define REDRAW_MS 200
-#define MAX_JSON (64u << 10)
+#define LONGEST_S 360000    /* of what is worth saying how long it takes */
+#define MAX_JSON (1u << 20) /* more than the longest head of an answer can make */
 
 /* see report.h */
 void report_init(report *r, bool json, bool quiet, uint64_t now_ms)
@@ -54,13 +55,16 @@ static void print_size(double bytes)
     fputs(text, stderr);
 }
 
-static void print_duration(double seconds)
+/* How long the bytes take that are left; a speed that is next to nothing says nothing of it. */
+static void print_left(const report *r, uint64_t bytes)
 {
-    unsigned long s = (unsigned long)(seconds + 0.5);
+    if ((double)bytes >= r->speed * LONGEST_S)
+        return;
+    unsigned long s = (unsigned long)((double)bytes / r->speed + 0.5);
     if (s >= 3600)
-        fprintf(stderr, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
+        fprintf(stderr, "  %lu:%02lu:%02lu left", s / 3600, s / 60 % 60, s % 60);
     else
-        fprintf(stderr, "%lu:%02lu", s / 60, s % 60);
+        fprintf(stderr, "  %lu:%02lu left", s / 60, s % 60);
 }
 
 static const char *state_text(ph_state state)
@@ -108,13 +112,10 @@ void report_progress(report *r, const ph_upload *u, uint64_t now_ms)
     fputs("  ", stderr);
     print_size(r->speed);
     fputs("/s", stderr);
-    if (p.state == PH_STATE_SENDING && r->speed > 0) {
-        fputs("  ", stderr);
-        print_duration((double)(p.size - done) / r->speed);
-        fputs(" left", stderr);
-    } else {
-        fprintf(stderr, "  %s", state_text(p.state));
-    }
+    if (p.state == PH_STATE_SENDING && !p.paused && r->speed > 0)
+        print_left(r, p.size - done);
+    else
+        fprintf(stderr, "  %s", p.paused ? "waiting" : state_text(p.state));
     fflush(stderr);
     r->shown = true;
 }
@@ -133,11 +134,8 @@ void report_folder_progress(report *r, const report_folder *f, uint64_t now_ms)
     fputs("  ", stderr);
     print_size(r->speed);
     fputs("/s", stderr);
-    if (r->speed > 0 && f->bytes >= f->bytes_done) {
-        fputs("  ", stderr);
-        print_duration((double)(f->bytes - f->bytes_done) / r->speed);
-        fputs(" left", stderr);
-    }
+    if (f->bytes >= f->bytes_done)
+        print_left(r, f->bytes - f->bytes_done);
     fflush(stderr);
     r->shown = true;
 }
@@ -165,11 +163,16 @@ void report_notice(report *r, const ph_notice *n, const char *reason, uint64_t n
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-static void print_document(ph_buf *b)
+/* Returns `code`, or who reads nothing would take it for the whole. */
+static int print_document(ph_buf *b, int code)
 {
     ph_json_close(b);
     ph_buf_char(b, '\n');
-    cli_print_buf(b);
+    int err = cli_print_buf(b);
+    if (err == PH_OK || code != CLI_DONE)
+        return code;
+    cli_say("%s: the result cannot be printed", ph_err_name(err));
+    return CLI_OTHER;
 }
 
 static void open_document(ph_buf *b, const char *status)
@@ -245,10 +248,9 @@ int report_receipt(report *r, const ph_receipt *receipt)
     if (r->json) {
         open_document(&b, "done");
         ph_json_add_receipt(&b, receipt);
-        print_document(&b);
-    } else {
-        print_receipt(receipt);
+        return print_document(&b, CLI_DONE);
     }
+    print_receipt(receipt);
     return CLI_DONE;
 }
 
@@ -312,13 +314,14 @@ int report_failure(report *r, const ph_failure *f, const char *reason)
     report_clear(r);
     bool unanswered = f->err == PH_ERR_NETWORK || f->err == PH_ERR_TIMEOUT || f->err == PH_ERR_TLS;
     print_failure(f, unanswered ? reason : "");
+    int code = cli_exit_of(f->err);
     if (r->json) {
         ph_buf b;
         open_document(&b, "failed");
         report_add_failure(&b, f);
-        print_document(&b);
+        return print_document(&b, code);
     }
-    return cli_exit_of(f->err);
+    return code;
 }
 
 /* see report.h */
@@ -328,10 +331,10 @@ int report_given_up(report *r)
     report_clear(r);
     if (r->json) {
         open_document(&b, "aborted");
-        print_document(&b);
-    } else if (!r->quiet) {
-        cli_say("the upload is aborted and its parts are deleted");
+        return print_document(&b, CLI_DONE);
     }
+    if (!r->quiet)
+        cli_say("the upload is aborted and its parts are deleted");
     return CLI_DONE;
 }
 

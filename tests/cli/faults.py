@@ -464,6 +464,9 @@ def try_outputs(server, files):
     done = run("put", "--endpoint", server.url, files[True], "s3://bucket/faults/version-escapes", env=KEYS)
     check("what the server says is clean text", (done.returncode, b"  version    v1?]0;title?\n" in done.stdout),
           (0, True))
+    done = put(server, "faults/version-long", path=files[True])
+    check("a receipt however long", (done.returncode, len(json_of("a long version", done.stdout, done.stderr).get(
+        "versionId", ""))), (0, 70000))
     with open("/dev/full", "wb") as full:
         done = subprocess.run([PROGRAM, "put", "--endpoint", server.url, files[True],
                                "s3://bucket/faults/fine@full"], env={**CLEAN, **KEYS}, stdout=full,

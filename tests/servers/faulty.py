@@ -842,6 +842,13 @@ def _(r):
     return r.answer(ETag='"' + "0" * 32 + '"', x_amz_version_id="v1\x1b]0;title\x07")
 
 
+@fault("version-long")
+def _(r):
+    """A version id as long as a header may be."""
+    r.store(r.read_body(), "0" * 32, {}, {})
+    return r.answer(ETag='"' + "0" * 32 + '"', x_amz_version_id="v" * 70000)
+
+
 @fault("bare-etag")
 def _(r):
     if r.op == "UploadPart":
