@@ -132,10 +132,11 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
     opterr = 0;
     int c = getopt_long(argc, argv, letters, table, NULL);
     const char *at = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    int name = (int)strcspn(at, "="); /* what is behind it may be secret */
     if (c == ':')
         cli_usage(argv[0], "option %s requires a value", at);
     else if (c == '?' && strncmp(at, "--", 2) == 0)
-        cli_usage(argv[0], "option %s %s", at,
+        cli_usage(argv[0], "option %.*s %s", name, at,
                   optopt ? "takes no value" : "is unknown or ambiguous");
     else if (c == '?')
         cli_usage(argv[0], "unknown option -%c", optopt);

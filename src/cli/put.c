@@ -57,9 +57,10 @@ void cli_put_help(void)
                "\n"
                "Location of the bucket:\n"
                "\n"
-               "  --endpoint URL      default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the\n"
-               "                      endpoint given by the API, AWS\n"
-               "  --region NAME       default: AWS_REGION, AWS_DEFAULT_REGION, us-east-1\n"
+               "  --endpoint URL      default: the endpoint given by the API,\n"
+               "                      AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS\n"
+               "  --region NAME       default: the region given by the API, AWS_REGION,\n"
+               "                      AWS_DEFAULT_REGION, us-east-1\n"
                "  --path-style, --virtual-host   the bucket in the path, or in the host name;\n"
                "                      default: host name for AWS, path for other servers and\n"
                "                      for bucket names with dots\n"
@@ -80,8 +81,9 @@ void cli_put_help(void)
                "  --polite            background mode: one part at a time, then a pause\n"
                "  --tries N           attempts of a request before the upload pauses and probes\n"
                "                      the server; default 8\n"
-               "  --patience SECONDS  once it has paused: fail if no request has succeeded for\n"
-               "                      so long, 0: never; default: 600, with --tries at once\n"
+               "  --patience SECONDS  once it has paused: fail if requests have failed for so\n"
+               "                      long without any success, 0: never; default: 600, with\n"
+               "                      --tries at once\n"
                "  --timeout SECONDS   abort a request that is stalled for so long;\n"
                "                      default: 30 for parts, minutes for a response\n"
                "  --signed-payload    include the SHA-256 of each body in the signature;\n"
@@ -214,7 +216,7 @@ static bool take_option(int c, void *into)
     bool ok = true;
     switch (c) {
     case 'A': o->target.accelerate = true; break;
-    case 'a': a->api = ph_str_from(optarg); break;
+    case 'a': a->api = ph_str_from(optarg); return a->api.len > 0;
     case 'c': return read_checksum(a);
     case 'C': return read_type(&o->type);
     case 'n':

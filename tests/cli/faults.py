@@ -479,6 +479,11 @@ def try_outputs(server, files):
     check("so is the key", (done.returncode, done.stdout.startswith(b"s3://bucket/faults/fine@a?b\n")), (0, True))
     done = run("put", "--endpoint", server.url, "/nonexistent/\u009b", "s3://bucket/k", env=KEYS)
     check("and the file's name", (done.returncode, b"\x9b" in done.stderr), (1, False))
+    done = run("put", "--tokn=SECRET", "--endpoint", server.url, files[True], "s3://bucket/k", env=KEYS)
+    check("a mistyped option's value", (done.returncode, b"option --tokn is" in done.stderr, b"SECRET" in done.stderr),
+          (2, True, False))
+    done = run("put", "--api", "", "--endpoint", server.url, files[True], "s3://bucket/k", env=KEYS)
+    check("an --api that is empty", (done.returncode, b"--api cannot be" in done.stderr), (2, True))
     done = put(server, "faults/fine", path=b"/nonexistent/\xff")
     check("a name that is not UTF-8", (done.returncode, code_of(done)),
           (1, "FILE_UNREADABLE"))
