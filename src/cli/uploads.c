@@ -475,7 +475,7 @@ static void close_document(work *w, int err)
     ph_buf b;
     ph_buf_init(&b, MAX_JSON);
     ph_json_open(&b, NULL);
-    ph_json_add_cstr(&b, "status", err == PH_OK ? "done" : "failed");
+    ph_json_add_cstr(&b, "status", w->code == CLI_DONE ? "done" : "failed");
     ph_json_add_u64(&b, "count", w->listed);
     ph_json_add_u64(&b, "aborted", w->aborted);
     ph_json_add_u64(&b, "failed", w->failed);
@@ -492,8 +492,10 @@ static int run(work *w)
 {
     const arguments *a = w->options;
     int err = ph_endpoint_make(&a->target, &w->endpoint);
-    if (err != PH_OK)
+    if (err != PH_OK) {
+        w->report.json = a->json; /* all of it: nothing was listed */
         return report_error(&w->report, err, NULL);
+    }
     if (a->json)
         printf("{\"uploads\":[");
     err = list_all(w);

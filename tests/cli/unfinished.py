@@ -172,8 +172,8 @@ def try_aborts():
     with scripted(says(200, page([("k", "1", OLD), ("l", "2", OLD)])), says(403, error("AccessDenied")),
                   says(204), says(404, error("NoSuchUpload"))) as server:
         code, found, err = uploads(server.url, "s3://bucket/", "--abort-older-than", "7d")
-        check("one may not be aborted, the next may", (code, [u["state"] for u in found["uploads"]]),
-              (3, ["failed", "aborted"]))
+        check("one may not be aborted, the next may", (code, found["status"], [u["state"] for u in found["uploads"]]),
+              (3, "failed", ["failed", "aborted"]))
         check("and it is said", "ACCESS_DENIED" in err and "AbortMultipartUpload" in err, True)
     # AWS refers to the control characters of a key, which XML 1.0 forbids.
     with scripted(says(200, page([("a&#x1b;b&#x9b;", "1", OLD)])), says(204), says(404, error("NoSuchUpload"))) as server:
@@ -211,6 +211,9 @@ def try_answers():
         check("a portal", uploads(server.url, "s3://bucket/")[1]["code"], "BAD_XML")
     code, found, err = uploads("http://127.0.0.1:1", "s3://bucket/", "--tries", "1")
     check("nobody there", (code, found["code"], "127.0.0.1 port 1" in err), (4, "NETWORK", True))
+    code, found, err = uploads("http://127.0.0.1:1", "s3://Not_a_bucket/")
+    check("no bucket's name", (code, found.get("status"), found.get("code"), err.count("\n")),
+          (2, "failed", "BAD_BUCKET", 1))
     for arguments in ((), ("bucket",), ("s3://",), ("s3://bucket/", "more"), ("--dry-run", "s3://bucket/"),
                       *(("--abort-older-than", age, "s3://bucket/") for age in
                         ("", "7", "d", "-1d", "7w", "7 d", "1.5d", "99999999d"))):
