@@ -20,7 +20,7 @@
 
 #include "core/str.h"
 
-#define NAME_LONGEST 256
+#define NAME_LONGEST 1025 /* no key is longer; some file systems allow more than 255 bytes */
 
 /* A growing list of texts. */
 typedef struct list {
