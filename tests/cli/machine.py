@@ -1,4 +1,4 @@
-"""`parthaul put` on a machine that fails: system calls that are made to fail (strace), streams that are closed.
+"""`parthaul put` on a machine that fails: system calls that are made to fail or slow (strace), streams that are closed.
 
 Whatever fails, the object is the file or there is none, what is said has a stable code, and what was kept
 is good enough for the same command to go on once the machine works again.
