@@ -20,8 +20,8 @@ typedef struct ask_answer {
 
 /*
  * Send a request until there is an answer that is neither 429 nor 5xx, at most `tries` times with
- * growing waits between them, no shorter than Retry-After, which `say` tells of. `timeout_ms`, unless 0, shortens the 30 seconds in
- * which something has to move. Release the answer with ask_clear in any case.
+ * growing waits between them, no shorter than Retry-After, which `say` tells of. `timeout_ms`, unless 0,
+ * shortens the 30 seconds in which something has to move. Release the answer with ask_clear in any case.
  * Errors: PH_ERR_NETWORK, PH_ERR_TIMEOUT, PH_ERR_TLS (no answer), PH_ERR_NOMEM.
  */
 int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *say,
