@@ -691,10 +691,12 @@ test('what goes wrong around an upload has a code and a sentence', async () => {
     await page.close();
 });
 
-test('thousands of files that are paused do not hold each other up', async () => {
+test('thousands of files that are paused neither begin nor hold each other up', async () => {
     const page = await openModule(browser, demo);
     await page.evaluate(() => {
-        window.parthaul = new Parthaul({ getCredentials: () => new Promise(() => {}), workerUrl, keep: false });
+        window.asks = 0;
+        const getCredentials = () => (window.asks++, new Promise(() => {}));
+        window.parthaul = new Parthaul({ getCredentials, workerUrl, keep: false });
     });
     await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
     const [worker] = page.page.workers();
@@ -703,15 +705,21 @@ test('thousands of files that are paused do not hold each other up', async () =>
         self.looks = 0; // at the clock: one for each step of an engine
         Date.now = () => (self.looks++, now());
     });
-    await page.evaluate(async () => {
+    const asks = await page.evaluate(async () => {
         const uploads = Array.from({ length: 300 }, (_, i) => parthaul.upload(new Blob(['abc']), { key: String(i) }));
-        for (const upload of uploads) upload.pause();
-        for (const upload of uploads) {
-            while (!upload.paused) await new Promise((next) => upload.addEventListener('state', next, { once: true }));
+        for (const paused of [true, false]) {
+            for (const upload of uploads) paused ? upload.pause() : upload.resume();
+            for (const upload of uploads) {
+                while (upload.paused !== paused) {
+                    await new Promise((next) => upload.addEventListener('state', next, { once: true }));
+                }
+            }
         }
+        return window.asks;
     });
     const looks = await worker.evaluate(() => self.looks);
     assert.ok(looks < 300 * 30, `${looks} looks at the clock`);
+    assert.ok(asks < 150, `${asks} asked for credentials`);
     await page.evaluate(() => parthaul.close());
     await page.close();
 }, { only: 'chromium', why: 'whose worker can be reached' });

@@ -334,6 +334,8 @@ export interface OpenMessage {
     kept?: string;
     /** only abort it */
     discard?: boolean;
+    /** it does not begin before it is resumed */
+    paused?: boolean;
 }
 
 export interface AnswerMessage {

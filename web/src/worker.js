@@ -69,6 +69,8 @@ const LONGEST_GRANT = 1 << 18;
 const LONGEST_WORD = 1000;
 /** After a sleep: what came meanwhile is told before. */
 const SETTLE_MS = 1000;
+/** After a pause or an abort, which may be one of all: who is next in the queue may be the next to hear of it. */
+const CALM_MS = 50;
 /** How long to believe a browser that it is offline, and how long between looks. With VPNs and in virtual
  * machines some are wrong. */
 const OFFLINE_MS = 10_000;
@@ -147,17 +149,43 @@ function turn() {
     if (until < Infinity) alarm = setTimeout(wake, Math.min(until - now(), 1e9));
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let calm;
+
+/** Begin no other upload for a moment. */
+function calmDown() {
+    clearTimeout(calm);
+    calm = setTimeout(() => {
+        calm = undefined;
+        wake();
+    }, CALM_MS);
+}
+
 /**
  * Open uploads while there is room. Twice as many as connections: some ask for credentials while
  * others send. Paused ones hold nothing up.
  */
 function begin() {
+    if (calm !== undefined) return;
     let room = 2 * config.connections;
     for (const job of running.values()) if (!job.paused) room--;
     for (const request of waiting.values()) {
-        if (room-- <= 0) return;
+        if (room <= 0) return;
+        if (request.paused) continue;
         open(request);
+        room--;
     }
+}
+
+/**
+ * Pause or resume an upload that has not begun: the engine need not know of it.
+ * @param {OpenMessage} request @param {boolean} paused
+ */
+function hold(request, paused) {
+    request.paused = paused;
+    const { id, file } = request;
+    const progress = { state: 'new', paused, size: file.size, sent: 0, stored: 0, partCount: 0, partsStored: 0, inFlight: 0 };
+    post({ kind: 'updates', updates: [{ id, progress, parts: [], notices: [] }] });
 }
 
 /** @param {OpenMessage} request */
@@ -627,7 +655,7 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
                 engine.hashFeed(handle, bytes);
                 if (end < last) next = readAt(end);
             }
-            if (job.file.size <= SMALL) job.whole = buffer;
+            if (job.file.size <= SMALL && !job.paused) job.whole = buffer;
             else nowhere.postMessage(buffer, [buffer]);
         } catch (error) {
             if (error instanceof EngineError) throw error;
@@ -887,6 +915,7 @@ function notice(job, notice) {
     if (notice.kind === 'warning') job.warning = notice.message;
     // One that rests, since nothing gets through, keeps its place: the next would fare no better.
     if (notice.paused !== undefined) job.paused = notice.paused && !notice.code;
+    if (job.paused) takeWhole(job); // thousands may be paused
     job.dirty = true;
     showLater();
 }
@@ -1052,9 +1081,13 @@ function listen(message) {
             post({ kind: 'pong' });
             return;
         default: {
-            // An upload that has not begun is opened to be paused or aborted: one way for all.
+            if (message.kind !== 'resume') calmDown();
             const request = waiting.get(message.id);
-            if (request) open(request);
+            if (request && message.kind !== 'abort') {
+                hold(request, message.kind === 'pause');
+                break;
+            }
+            if (request) open(request); // to be aborted like any other
             const job = running.get(message.id);
             if (!job) break;
             report(job, { kind: message.kind });
