@@ -481,13 +481,20 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
             const warnings = [];
             upload.addEventListener('warning', (event) => warnings.push(event.detail.message));
             const receipt = await upload.done;
-            return { receipt, warnings, kept: upload.kept, list: await parthaul.unfinished() };
+            const why = ({ code, resumable }) => ({ code, resumable });
+            const discarded = await parthaul.discard('an id').catch(why);
+            const resumed = await parthaul.resume('an id', new Blob(['a'])).catch(why);
+            return { receipt, warnings, kept: upload.kept, list: await parthaul.unfinished(), discarded, resumed };
         }, await libraryOn(page, 'ivan'));
         assert.equal(result.receipt.verified, 'object', name);
         assert.equal(result.warnings.length, 1, `${name}: ${result.warnings}`);
         assert.match(result.warnings[0], /cannot be kept here: /);
         assert.equal(result.kept, undefined);
         assert.deepEqual(result.list, []);
+        // Only where it can be read is it known that nothing is kept.
+        const readable = name === 'a full disk';
+        assert.deepEqual(result.resumed, { code: 'NOT_KEPT', resumable: !readable }, name);
+        assert.equal(result.discarded?.resumable, readable ? undefined : true, name);
         await page.close();
     }
     assert.deepEqual(await uploadsLeft(), []);

@@ -512,8 +512,7 @@ async function showKept() {
         const kept = all.find((one) => one.id === id);
         if (kept?.running === 'elsewhere') continue;
         held.delete(id);
-        if (kept) goOn(kept, file, handle);
-        else announce(file.name, 'ended in another tab');
+        goOn(kept ?? { id, name: file.name }, file, handle); // or hear that it ended
     }
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const id = focused?.closest('li')?.id;
@@ -566,24 +565,27 @@ function choose(kept) {
     input.click();
 }
 
-/** @param {Unfinished} kept @param {File} [file] @param {FileSystemFileHandle} [handle] */
+/** @param {Pick<Unfinished, "id" | "name">} kept @param {File} [file] @param {FileSystemFileHandle} [handle] */
 async function goOn(kept, file, handle) {
     const worker = await parthaul();
     if (!worker || goingOn.has(kept.id)) return;
     goingOn.add(kept.id);
+    let unread = false;
     try {
         const upload = await worker.resume(kept.id, file, { handle });
         message();
         list.append(new Row(worker, upload).li);
     } catch (error) {
-        const { code, message: text } = /** @type {any} */ (error);
+        const { code, message: text, resumable } = /** @type {any} */ (error);
         const here = [...rows].some(({ upload }) => upload.kept === kept.id);
-        if (code === 'IN_USE' && file && !here) held.set(kept.id, { file, handle });
+        unread = code === 'NOT_KEPT' && resumable;
+        if (file && (unread || (code === 'IN_USE' && !here))) held.set(kept.id, { file, handle });
+        else if (code === 'NOT_KEPT' && !unread) announce(kept.name, 'ended in another tab');
         else message(`${kept.name}: ${text}`);
         if (code === 'FILE_NEEDED') lost.add(kept.id);
     }
     goingOn.delete(kept.id);
-    showKeptLater();
+    if (!unread) showKeptLater(); // else when there is news of it
 }
 
 /** @param {Parthaul} parthaul @param {string} id @param {string} name */

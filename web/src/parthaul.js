@@ -9,6 +9,7 @@ import { VERSION } from './engine.js';
 import { WEBKIT } from './transport.js';
 
 /** @import {FromWorker, ToWorker, Update} from './types.d.ts' */
+/** @typedef {Extract<FromWorker, {kind: "listed"}>["list"]} List what is kept, if it can be read */
 // These are for importers too.
 /** @typedef {import('./types.d.ts').Ask} Ask */
 /** @typedef {import('./types.d.ts').Failure} Failure */
@@ -48,10 +49,10 @@ const LONGEST_TYPE = 255;
  *
  * `code` is stable: one of `errors.def`; WORKER_FAILED when the worker or the engine could not be
  * loaded or crashed; BLOCKED_BY_CSP when a Content-Security-Policy blocks a request (the message says
- * what to add); for stored uploads, IN_USE (another tab owns it), NOT_KEPT (there is no such upload),
- * FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED (S3 may still have parts);
- * CLOSED after close(), or when the page was left and is in WebKit's back/forward cache. The message is
- * meant for the user and contains no secret.
+ * what to add); for stored uploads, IN_USE (another tab owns it), NOT_KEPT (there is no such upload, or it
+ * cannot be read now: `resumable`), FILE_NEEDED (the user has to choose the file again), and NOT_DISCARDED
+ * (S3 may still have parts); CLOSED after close(), or when the page was left and is in WebKit's back/forward
+ * cache. The message is meant for the user and contains no secret.
  */
 export class UploadError extends Error {
     name = 'UploadError'; // by definition: Error's may be frozen
@@ -284,7 +285,7 @@ async function fileOf(handle) {
 }
 
 /** @param {string} code @param {string} message */
-const refusal = (code, message) => new UploadError({ code, message, resumable: code !== 'NOT_KEPT' });
+const refusal = (code, message, resumable = true) => new UploadError({ code, message, resumable });
 
 /** @param {string} option @param {string} what */
 const wrong = (option, what) => new TypeError(`Parthaul: ${option} is not ${what}`);
@@ -345,8 +346,10 @@ export class Parthaul extends EventTarget {
     #silence = 0;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     #pings;
-    /** Who waits for lists of what is kept. @type {Map<number, (list: any[]) => void>} */
+    /** Who waits for lists of what is kept. @type {Map<number, (list: List) => void>} */
     #lists = new Map();
+    /** The list for all who ask at the same time. @type {Promise<List> | undefined} */
+    #listing;
     /** Workers do not hear of it in every browser. */
     #network = () => this.#post({ kind: 'network', online: navigator.onLine });
     /** @param {BeforeUnloadEvent} event */
@@ -400,16 +403,22 @@ export class Parthaul extends EventTarget {
      * @returns {Promise<Unfinished[]>}
      */
     async unfinished() {
+        return (await this.#list()) ?? [];
+    }
+
+    /** The same, but undefined if it cannot be read. */
+    async #list() {
         this.#start();
-        const ask = ++this.#lastId;
         const owner = this.#owner();
-        /** @type {import('./types.d.ts').Kept[]} */
-        const all = await new Promise((resolve) => {
+        this.#listing ??= new Promise((resolve) => {
+            const ask = ++this.#lastId;
             this.#lists.set(ask, resolve);
             this.#post({ kind: 'list', ask });
+            queueMicrotask(() => (this.#listing = undefined)); // who asks later may know of a change
         });
+        const all = await this.#listing;
         return all
-            .filter((kept) => kept.owner === owner && kept.api === this.#api)
+            ?.filter((kept) => kept.owner === owner && kept.api === this.#api)
             .sort((a, b) => b.begunMs - a.begunMs);
     }
 
@@ -423,8 +432,10 @@ export class Parthaul extends EventTarget {
      * @returns {Promise<Upload>} rejects with an UploadError: FILE_NEEDED, NOT_KEPT, IN_USE
      */
     async resume(id, file, options = {}) {
-        const kept = (await this.unfinished()).find((one) => one.id === id);
-        if (!kept) throw refusal('NOT_KEPT', 'nothing is kept of this upload any more');
+        const all = await this.#list();
+        if (!all) throw refusal('NOT_KEPT', 'what was kept cannot be read');
+        const kept = all.find((one) => one.id === id);
+        if (!kept) throw refusal('NOT_KEPT', 'nothing is kept of this upload any more', false);
         if (kept.running) throw refusal('IN_USE', 'it is running already');
         const handle = file ? ('getFile' in file ? file : options.handle) : kept.handle;
         const blob = file && !('getFile' in file) ? file : handle && (await fileOf(handle));
@@ -444,7 +455,8 @@ export class Parthaul extends EventTarget {
             this.dispatchEvent(new CustomEvent('warning', { detail: /** @type {CustomEvent} */ (event).detail }));
         });
         await upload.done.catch((error) => {
-            if (error.code !== 'ABORTED' && error.code !== 'NOT_KEPT') throw error;
+            const gone = error.code === 'NOT_KEPT' && !error.resumable;
+            if (error.code !== 'ABORTED' && !gone) throw error;
         });
     }
 
@@ -519,7 +531,7 @@ export class Parthaul extends EventTarget {
         const uploads = [...this.#uploads.values()];
         this.#uploads.clear();
         removeEventListener('beforeunload', this.#leave);
-        for (const resolve of this.#lists.values()) resolve([]);
+        for (const resolve of this.#lists.values()) resolve(undefined);
         this.#lists.clear();
         // Last: who hears of it may begin anew.
         for (const upload of uploads) deliver(upload, { ...failure, resumable: !!upload.kept });

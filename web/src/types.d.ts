@@ -371,7 +371,8 @@ export type FromWorker =
     | { kind: 'kept'; id: number; kept?: string }
     | { kind: 'changed' }
     | { kind: 'network'; online: boolean }
-    | { kind: 'listed'; ask: number; list: (Unfinished & Pick<Kept, 'owner' | 'api'>)[] }
+    /** without a list: it cannot be read */
+    | { kind: 'listed'; ask: number; list?: (Unfinished & Pick<Kept, 'owner' | 'api'>)[] }
     | { kind: 'done'; id: number; receipt: Receipt }
     | { kind: 'failed'; id: number; failure: Failure }
     | ({ kind: 'ask'; ask: number; id: number } & Question);

@@ -465,7 +465,7 @@ async function list(ask) {
         }));
         post({ kind: 'listed', ask, list: /** @type {any} */ (list) });
     } catch {
-        post({ kind: 'listed', ask, list: [] }); // where nothing can be read, nothing can go on
+        post({ kind: 'listed', ask });
     }
 }
 
