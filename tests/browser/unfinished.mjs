@@ -445,6 +445,21 @@ test('what could not be discarded stays in the list, to be discarded again', asy
     await page.close();
 });
 
+/** Let a page's worker begin only after it was changed so. */
+async function changeWorker(page, change) {
+    await page.evaluate(() => {
+        const { postMessage } = Worker.prototype;
+        const changed = new Promise((resolve) => (window.changed = resolve));
+        Worker.prototype.postMessage = function (...message) {
+            changed.then(() => postMessage.apply(this, message));
+        };
+    });
+    page.once('workercreated', async (worker) => {
+        await worker.evaluate(`(${change})()`);
+        await page.evaluate(() => window.changed());
+    });
+}
+
 test('a browser that keeps nothing uploads all the same, and says so once', async () => {
     for (const [name, broken] of Object.entries({
         'no database': () => (indexedDB.open = () => { throw new DOMException('not here', 'SecurityError'); }),
@@ -465,17 +480,7 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
         },
     })) {
         const page = await openPage();
-        await page.evaluate(() => { // the worker hears nothing before it is broken
-            const { postMessage } = Worker.prototype;
-            const broken = new Promise((resolve) => (window.broken = resolve));
-            Worker.prototype.postMessage = function (...message) {
-                broken.then(() => postMessage.apply(this, message));
-            };
-        });
-        page.once('workercreated', async (worker) => {
-            await worker.evaluate(`(${broken})()`);
-            await page.evaluate(() => window.broken());
-        });
+        await changeWorker(page, broken);
         const result = await page.evaluate(async (parthaul) => {
             const upload = parthaul.upload(new Blob([new Uint8Array(40 << 20)]), { name: 'x.bin', presignLimit: 0 });
             const warnings = [];
@@ -498,6 +503,46 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
         await page.close();
     }
     assert.deepEqual(await uploadsLeft(), []);
+});
+
+test('what is first kept too late does not stay', async () => {
+    const page = await openPage();
+    await changeWorker(page, () => {
+        const { put } = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.put = function (value) {
+            IDBObjectStore.prototype.put = put;
+            const { transaction } = this;
+            transaction.addEventListener('complete', () => (self.written = true));
+            const { setTimeout } = self;
+            self.setTimeout = (act) => { // next, how long it may take
+                self.setTimeout = setTimeout;
+                return setTimeout(act, 100);
+            };
+            const begun = performance.now();
+            const goOn = () => {
+                if (performance.now() < begun + 1500) this.get('nothing').onsuccess = goOn;
+            };
+            goOn();
+            return put.call(this, value);
+        };
+    });
+    await page.evaluate(async (parthaul) => {
+        const { done } = parthaul.upload(new Blob([new Uint8Array(20 << 20)]), { name: 'x.bin', presignLimit: 0 });
+        await done;
+    }, await libraryOn(page, 'nina'));
+    const [worker] = page.workers();
+    await until(() => worker.evaluate(() => self.written), 'it to be written');
+    const stored = () =>
+        page.evaluate(async () => {
+            const open = indexedDB.open('parthaul');
+            await new Promise((resolve) => (open.onsuccess = resolve));
+            const count = open.result.transaction('uploads').objectStore('uploads').count();
+            await new Promise((resolve) => (count.onsuccess = resolve));
+            open.result.close();
+            return count.result;
+        });
+    await until(async () => (await stored()) === 0, 'it to be removed', 10_000);
+    await page.close();
 });
 
 await runTests();

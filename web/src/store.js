@@ -22,18 +22,19 @@ let silentUntil = 0;
 
 /**
  * @template T
- * @param {() => Promise<T>} ask @param {string} what
+ * @param {() => Promise<T>} ask @param {string} what @param {() => void} [late] what to do if it answers too late
  * @returns {Promise<T>}
  */
-function inTime(ask, what) {
+function inTime(ask, what, late) {
     return new Promise((resolve, reject) => {
-        const late = () => {
+        const giveUp = () => {
             silentUntil = performance.now() + SILENT_MS;
             reject(new Error(`${what} takes too long`));
+            asked.then(late, () => {});
         };
         if (performance.now() < silentUntil) throw new Error(`${what} took too long`);
         const asked = ask();
-        const timer = setTimeout(late, LIMIT_MS);
+        const timer = setTimeout(giveUp, LIMIT_MS);
         asked.then(resolve, reject).finally(() => clearTimeout(timer));
     });
 }
@@ -94,10 +95,10 @@ export class Store {
 
     /**
      * @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<any>} use
-     * @param {"uploads" | "servers"} name
+     * @param {"uploads" | "servers"} name @param {() => void} [late]
      * @returns {Promise<any>}
      */
-    async #run(mode, use, name = 'uploads') {
+    async #run(mode, use, name = 'uploads', late) {
         const database = await this.#database();
         const [value] = await inTime(() => {
             // Strict: the disk has it, so that a machine that loses its power has it too.
@@ -107,19 +108,30 @@ export class Store {
                 transaction.onabort = () => reject(transaction.error ?? new Error('it was aborted'));
             });
             return Promise.all([answer(use(transaction.objectStore(name))), written]);
-        }, 'the database');
+        }, 'the database', late);
         return value;
     }
 
-    /** Keep an upload, in place of what was kept of it. It is on disk when this resolves. @param {Kept} kept */
-    async save(kept) {
+    /**
+     * Keep an upload, in place of what was kept of it. It is on disk when this resolves.
+     * @param {Kept} kept @param {boolean} [first] nothing was kept of it
+     */
+    async save(kept, first) {
+        /** @param {IDBObjectStore} uploads */
+        const put = (uploads) => uploads.put(kept);
+        // A first one that comes too late would be listed for ever, and nobody would own it.
+        const undo = async () => {
+            const database = await this.#database();
+            database.transaction('uploads', 'readwrite').objectStore('uploads').delete(kept.id);
+        };
+        const late = first ? () => undo().catch(() => {}) : undefined;
         try {
-            await this.#run('readwrite', (uploads) => uploads.put(kept));
+            await this.#run('readwrite', put, 'uploads', late);
         } catch (error) {
             // A handle of a file is a convenience; not every browser can keep it.
             if (!kept.handle || /** @type {Error} */ (error).name !== 'DataCloneError') throw error;
             kept.handle = undefined;
-            await this.#run('readwrite', (uploads) => uploads.put(kept));
+            await this.#run('readwrite', put, 'uploads', late);
         }
     }
 

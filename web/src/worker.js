@@ -373,7 +373,7 @@ async function keep(job, snapshot) {
     job.storing = true;
     try {
         if (first) await store.own(kept.id);
-        await save(job, Object.assign(kept, { snapshot, failure: undefined }));
+        await save(job, Object.assign(kept, { snapshot, failure: undefined }), first);
         if (first && !running.has(job.id)) {
             // It ended meanwhile, and nothing had begun.
             await store.remove(kept.id);
@@ -391,11 +391,11 @@ async function keep(job, snapshot) {
     wake();
 }
 
-/** @param {Job} job @param {Kept} kept */
-function save(job, kept) {
+/** @param {Job} job @param {Kept} kept @param {boolean} [first] */
+function save(job, kept, first) {
     kept.savedMs = job.storedMs = Date.now();
     if (job.handle && running.has(job.id)) kept.stored = engine.progress(job.handle).stored;
-    return store.save(kept);
+    return store.save(kept, first);
 }
 
 /** The engine has no use for it any more. @param {Job} job */
