@@ -525,8 +525,8 @@ async function send(job, { id, request }) {
     clearInterval(glances);
     requests--;
     job.active.delete(id);
-    if (controller.signal.reason === 'CANCEL') wake();
-    else report(job, event);
+    if (controller.signal.reason !== 'CANCEL') report(job, event);
+    wake(); // the connection is free, even if the upload ended meanwhile
 }
 
 /**
