@@ -532,6 +532,42 @@ test('cancelling is thorough where Abort fails at first', async () => {
     assert.equal(await uploadsLeft(key), 0);
 });
 
+test('who cancels files that are never read to the end makes way for others', async () => {
+    await faults.rules();
+    await page.choose('#own', path);
+    await page.evaluate((lent) => {
+        window.parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false, partSize: 5 << 20 });
+    }, everything());
+    await until(() => page.evaluate(() => !!window.parthaul.tables), 'the engine');
+    const worker = page.page.workers().at(-1);
+    await worker.evaluate(() => { // as a drive in a network that is away
+        const { stream } = Blob.prototype;
+        const never = () => new Promise(() => {});
+        self.reads = 0;
+        Blob.prototype.stream = function () {
+            self.reads++;
+            return self.away === false ? stream.call(this) : new ReadableStream({ type: 'bytes', pull: never });
+        };
+    });
+    await page.evaluate(() => {
+        window.upload = (key) => parthaul.upload(document.querySelector('#own').files[0], { key });
+        window.stuck = upload('never/1');
+    });
+    await until(() => worker.evaluate(() => self.reads === 2), 'it to be read'); // two parts: no more have room
+    await worker.evaluate(() => (self.away = false));
+    const ends = await page.evaluate(async () => {
+        window.stuck.abort();
+        const late = new Promise((resolve) => setTimeout(resolve, 60_000, 'nothing'));
+        const end = await Promise.race([upload('never/2').done, late]);
+        const code = await Promise.race([window.stuck.done.catch(({ code }) => code), late]);
+        await parthaul.close();
+        return { end, code };
+    });
+    assert.equal(ends.end.verified, 'object', JSON.stringify(ends));
+    assert.equal(ends.code, 'ABORTED');
+    assert.equal(await uploadsLeft('never/1'), 0);
+}, { only: 'chromium', why: 'whose worker can be reached' });
+
 test('who discards what S3 may have, and nobody can abort, hears of it', async () => {
     await faults.rules({ operation: 'Create', then: 'stall' });
     await page.choose('#own', path);

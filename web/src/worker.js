@@ -58,6 +58,8 @@ const FROZEN_MS = 10_000;
 const NOTE_MS = 5000;
 /** How often to see whether a file that is being sent is there yet. */
 const GLANCE_MS = 1000;
+/** How long that may take: a drive in a network may never answer. */
+const GLANCE_LIMIT_MS = 5000;
 const API_LIMIT_MS = 30_000;
 /** The same for the page's getToken() or getCredentials(), which may have to ask elsewhere. */
 const PAGE_LIMIT_MS = 60_000;
@@ -530,16 +532,31 @@ async function send(job, { id, request }) {
 }
 
 /**
- * Say why a slice cannot be read, if so.
+ * Say why a slice cannot be read, if so and if that is known soon.
  * @param {Job} job @param {Blob} slice
  */
 async function unreadable(job, slice) {
+    const late = AbortSignal.timeout(GLANCE_LIMIT_MS);
     try {
-        const byte = await slice.slice(-1).arrayBuffer();
-        return byte.byteLength === Math.min(slice.size, 1) ? undefined : 'FILE_CHANGED';
+        const byte = await unless(late, slice.slice(-1).arrayBuffer());
+        return !byte || byte.byteLength === Math.min(slice.size, 1) ? undefined : 'FILE_CHANGED';
     } catch {
         return whyUnreadable(job);
     }
+}
+
+/**
+ * What a promise gives, or undefined as soon as the signal is given: reading a file may never end.
+ * @template T
+ * @param {AbortSignal} signal @param {Promise<T>} promise
+ * @returns {Promise<T | undefined>}
+ */
+function unless(signal, promise) {
+    return new Promise((resolve, reject) => {
+        const stop = () => resolve(undefined);
+        signal.addEventListener('abort', stop);
+        promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    });
 }
 
 /**
@@ -639,7 +656,9 @@ async function hash(job, { id, hash: { offset, length, algorithms } }) {
     if (lanes) together++;
     while (next && !broken && !signal.aborted) {
         try {
-            const { buffer, end, short } = await next;
+            const piece = await unless(signal, next);
+            if (!piece) break;
+            const { buffer, end, short } = piece;
             const bytes = new Uint8Array(buffer);
             job.read = true;
             next = undefined;
@@ -701,14 +720,14 @@ async function digestStream(job, handle, offset, length, signal) {
     let got = 0;
     try {
         while (!signal.aborted) {
-            const { done, value } = await reader.read(new Uint8Array(memory));
+            const { done, value } = (await unless(signal, reader.read(new Uint8Array(memory)))) ?? {};
             if (value) memory = value.buffer;
             if (done || !value) break;
             job.read = true;
             engine.hashFeed(handle, value);
             got += value.length;
         }
-        memories.push(memory);
+        if (memory.byteLength) memories.push(memory); // else a read that has not ended has it
         if (signal.aborted) reader.cancel().catch(() => {});
     } finally {
         streams.delete(reader);
