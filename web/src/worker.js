@@ -226,7 +226,8 @@ function give(job, more) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0];
     const size = job.request.discard ? job.kept?.size : job.file.size;
     try {
-        const serverLacks = servers.get(serverOf(job))?.lacks;
+        const place = serverOf(job);
+        const serverLacks = place === undefined ? undefined : servers.get(place)?.lacks;
         job.handle = engine.open({ ...job.request.options, serverLacks, ...more, size, seed }, now());
         for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
@@ -897,12 +898,17 @@ function show() {
 
 /** What servers were found not to know. @type {Map<string, import('./store.js').Server>} */
 const servers = new Map();
-/** @param {Job} job */
-const serverOf = (job) => config.api ?? String(job.request.options.endpoint ?? 'AWS');
+/**
+ * Whom that is said of. Credentials may come with the endpoint of any server: what one lacks is no reason to
+ * overwrite objects of another.
+ * @param {Job} job @returns {string | undefined}
+ */
+const serverOf = (job) => config.api ?? /** @type {any} */ (job.request.options).endpoint;
 
 /** @param {Job} job @param {string} code */
 function learn(job, code) {
     const place = serverOf(job);
+    if (place === undefined) return;
     /** @type {import('./store.js').Server} */
     const { lacks, learnedMs } = servers.get(place) ?? { place, lacks: [], learnedMs: Date.now() };
     if (lacks.includes(code)) return;
