@@ -284,7 +284,8 @@ web/dist/parthaul.d.ts: $(wildcard web/src/*.js web/src/*.d.ts) web/tsconfig.typ
 # than four; with maps back to the sources that a browser's debugger shows.
 web/dist/worker.js web/dist/parthaul.js: $(wildcard web/src/*.js)
 web/dist/%.js: web/src/%.js Makefile | $D/node.ok
-	$(call show,MIN) web/node_modules/.bin/esbuild $< --bundle --format=esm --minify --sourcemap --log-level=warning --outfile=$@
+	$(call show,MIN) web/node_modules/.bin/esbuild $< --bundle --target=safari16 --format=esm --minify --sourcemap \
+		--log-level=warning --outfile=$@
 
 web/dist/%: web/src/%
 	$(call show,COPY) cp $< $@

@@ -109,10 +109,6 @@ export class Upload extends EventTarget {
     #samples = [];
     #progress = { sent: 0, stored: 0, partCount: 0, partsStored: 0, inFlight: 0 };
 
-    static {
-        deliver = (upload, message, tables) => upload.#deliver(message, tables);
-    }
-
     /**
      * Made by Parthaul.upload().
      * @param {File | Blob} file @param {string} name
@@ -120,6 +116,7 @@ export class Upload extends EventTarget {
      */
     constructor(file, name, send) {
         super();
+        deliver ??= (upload, message, tables) => upload.#deliver(message, tables); // Safari 16.0 knows no static block
         this.file = file;
         this.name = name;
         this.size = file.size;
@@ -325,7 +322,7 @@ function engineOptions(all) {
 
 /** A name that UTF-8 can write: those of Windows may have half a character. No text has a NUL.
  * @param {string} name */
-const wellFormed = (name) => name.replace(/\p{Surrogate}|\0/gu, '\ufffd');
+const wellFormed = (name) => name.replace(/[\0\ud800-\udfff]/gu, '\ufffd');
 
 /**
  * Uploads files. One for a page is enough: its uploads share connections and a worker.
