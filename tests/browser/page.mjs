@@ -233,6 +233,44 @@ test('without a token, with a wrong one and with an old one the page says so, an
     assert.equal(keys.filter((key) => key.endsWith('/late.bin')).length, cases.length, 'once each');
 });
 
+test("what one user has begun does not go to another's folder", async () => {
+    const page = await openPage();
+    await signIn(page, 'olga');
+    const worker = await until(() => page.page.workers()[0], 'the worker');
+    await worker.evaluate(() => {
+        const { fetch } = self;
+        const may = new Promise((resolve) => (self.goOn = resolve));
+        self.fetch = async (...request) => {
+            await may;
+            return fetch(...request);
+        };
+    });
+    // The last ones wait for those before.
+    const paths = Array.from({ length: 15 }, (_, i) => makeFile(`hers ${i}.bin`, 1000));
+    await choose(page, ...paths);
+    await page.findAll('#uploads > li:nth-child(n + 14) .pause', (buttons) => buttons.forEach((button) => button.click()));
+    await until(async () => (await rows(page)).slice(13).every(({ paused }) => paused === 'true'), 'the pause');
+    await worker.evaluate(() => self.goOn());
+    await until(async () => (await rows(page)).slice(0, 13).every(({ state }) => state === 'done'), 'the others');
+    await click(page, '#sign-out');
+    await signIn(page, 'otto');
+    await click(page, '#resume-all');
+    const all = await allIn(page, ['done', 'failed']);
+    assert.deepEqual(all.slice(13).map(({ code }) => code), ['SIGN_IN', 'SIGN_IN']);
+    assert.ok(await page.find('#who', (who) => who.innerText.includes('otto')), 'he stays signed in');
+    await click(page, '#sign-out');
+    await signIn(page, 'olga');
+    await click(page, '#retry-all');
+    const done = await allIn(page, ['done']);
+    for (const [i, path] of paths.entries()) {
+        assert.ok(done[i].key.startsWith(`upload/${user('olga')}/`), done[i].key);
+        await assertStored(done[i], path);
+    }
+    assert.deepEqual(await reader.ask({ do: 'keys', prefix: `upload/${user('otto')}/` }), []);
+    assert.deepEqual(page.complaints, []);
+    await page.close();
+}, { only: 'chromium', why: 'whose worker can be reached' });
+
 test('a file that changes on disk while it is sent is refused by name', async () => {
     const page = await openPage();
     await signIn(page, 'dave');

@@ -152,37 +152,52 @@ element('sign-out').addEventListener('click', () => {
 
 // ---- Rows -----------------------------------------------------------------------------------------------
 
-/** @type {Promise<Parthaul | undefined> | undefined} */
-let engine;
+/**
+ * Each user's engine: what one has begun never goes to another's folder.
+ * @type {Map<string, Promise<Parthaul | undefined>>}
+ */
+const engines = new Map();
+/** @type {any} */
+let workerUrl;
 
-/** Start the engine when it is first wanted; undefined where that fails, which is said. */
+/** The user's engine, started when it is first wanted; undefined where that fails, which is said. */
 function parthaul() {
-    engine ??= (async () => {
+    const owner = user;
+    const engine = engines.get(owner) ?? start(owner);
+    engines.set(owner, engine);
+    return engine;
+}
+
+/** @param {string} owner */
+async function start(owner) {
+    try {
         const { api } = await (await fetch('/demo/config.json')).json();
         const url = new URL('parthaul/worker.js', import.meta.url).href;
         // A page that demands Trusted Types names the one script that a worker may run.
-        const policy = /** @type {any} */ (globalThis).trustedTypes?.createPolicy('parthaul', {
-            createScriptURL: () => url,
-        });
-        const workerUrl = policy ? policy.createScriptURL('') : url;
+        workerUrl ??= /** @type {any} */ (globalThis).trustedTypes
+            ?.createPolicy('parthaul', { createScriptURL: () => url })
+            .createScriptURL('');
+        const getToken = () => {
+            if (user === owner) return token;
+            throw Object.assign(new Error('only who began it can go on with it'), { code: 'SIGN_IN' });
+        };
         const parthaul = new Parthaul({
             api,
-            getToken: () => token,
-            owner: () => user,
+            getToken,
+            owner,
             transport: 'xhr',
             confirmLeave: true,
-            workerUrl,
+            workerUrl: workerUrl ?? url,
         });
         parthaul.addEventListener('unfinished', showKeptLater);
         parthaul.addEventListener('network', () => network(parthaul.online));
         parthaul.addEventListener('warning', (event) => message(/** @type {CustomEvent} */ (event).detail.message));
         return parthaul;
-    })().catch((error) => {
-        engine = undefined;
-        message(`The settings of the demo cannot be loaded: ${error.message}`);
+    } catch (error) {
+        engines.delete(owner);
+        message(`The settings of the demo cannot be loaded: ${/** @type {Error} */ (error).message}`);
         return undefined;
-    });
-    return engine;
+    }
 }
 
 /** @type {Set<Row>} */
@@ -230,9 +245,10 @@ class Row {
     /** Whoever clicks twice means it once. */
     busy = false;
 
-    /** @param {Parthaul} parthaul @param {Upload} upload */
-    constructor(parthaul, upload) {
+    /** @param {Parthaul} parthaul @param {Upload} upload @param {FileSystemFileHandle} [handle] */
+    constructor(parthaul, upload, handle) {
         this.parthaul = parthaul;
+        this.handle = handle;
         this.user = user;
         this.name = upload.name;
         this.li = element('row').content.firstElementChild.cloneNode(true);
@@ -264,8 +280,10 @@ class Row {
         if (!error || this.busy) return;
         this.busy = true;
         try {
+            if (!this.user) [this.user, this.parthaul] = [user, (await parthaul()) ?? this.parthaul]; // nobody's yet
             const goesOn = error.resumable && kept;
-            this.follow(goesOn ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file));
+            const { handle } = this;
+            this.follow(goesOn ? await this.parthaul.resume(kept, file) : this.parthaul.upload(file, { handle }));
         } catch (refusal) {
             message(`${this.name}: ${/** @type {Error} */ (refusal).message}`);
         }
@@ -299,7 +317,7 @@ class Row {
         for (const type of ['error', 'state']) {
             upload.addEventListener(type, () => {
                 const why = upload.error ?? upload.reason;
-                if (why?.code === 'SIGN_IN') {
+                if (why?.code === 'SIGN_IN' && (!user || user === this.user)) {
                     token = '';
                     signedIn('');
                     message(`Sign in again: ${upload.error?.reason ?? upload.reason?.message}`);
@@ -574,7 +592,7 @@ async function goOn(kept, file, handle) {
     try {
         const upload = await worker.resume(kept.id, file, { handle });
         message();
-        list.append(new Row(worker, upload).li);
+        list.append(new Row(worker, upload, handle).li);
     } catch (error) {
         const { code, message: text, resumable } = /** @type {any} */ (error);
         const here = [...rows].some(({ upload }) => upload.kept === kept.id);
@@ -774,7 +792,7 @@ async function addNow(files) {
             else if (kept) await goOn(kept, file, handle);
             else if (row && !row.upload.ended) message(`${file.name} is on its way already.`);
             else if (row?.upload.error?.resumable) row.retry();
-            else fragment.append(new Row(worker, worker.upload(file, { handle })).li);
+            else fragment.append(new Row(worker, worker.upload(file, { handle }), handle).li);
         }
         list.append(fragment);
         showKeptLater();
