@@ -445,6 +445,25 @@ test('what could not be discarded stays in the list, to be discarded again', asy
     await page.close();
 });
 
+test('who resumes many at once reads the list once', async () => {
+    const page = await openPage();
+    const parthaul = await libraryOn(page, 'many');
+    const { lists, codes } = await page.evaluate(async (parthaul) => {
+        let lists = 0;
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function (message, ...more) {
+            if (message.kind === 'list') lists++;
+            postMessage.call(this, message, ...more);
+        };
+        const ids = Array.from({ length: 100 }, (_, i) => String(i));
+        const codes = await Promise.all(ids.map((id) => parthaul.resume(id).catch(({ code }) => code)));
+        return { lists, codes };
+    }, parthaul);
+    assert.equal(lists, 1);
+    assert.deepEqual([...new Set(codes)], ['NOT_KEPT']);
+    await page.close();
+});
+
 /** Let a page's worker begin only after it was changed so. */
 async function changeWorker(page, change) {
     await page.evaluate(() => {

@@ -521,8 +521,10 @@ function since(time) {
 async function showKept() {
     clearTimeout(showing);
     showing = undefined;
+    const mine = user;
     const worker = token ? await parthaul() : undefined;
     const all = (await worker?.unfinished()) ?? [];
+    if (user !== mine) return; // whose own list is on its way
     for (const kept of all) if (lost.has(kept.id)) kept.handle = undefined;
     const shown = new Set([...rows].map(({ upload }) => upload.kept));
     unfinished = all.filter(({ id, running }) => !shown.has(id) && running !== 'here');

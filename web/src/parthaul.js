@@ -281,7 +281,7 @@ async function fileOf(handle) {
     }
 }
 
-/** @param {string} code @param {string} message */
+/** @param {string} code @param {string} message @param {boolean} [resumable] */
 const refusal = (code, message, resumable = true) => new UploadError({ code, message, resumable });
 
 /** @param {string} option @param {string} what */
