@@ -39,7 +39,7 @@ export interface UploadOptions {
     concurrency?: number;
     /** attempts of a request before the upload pauses and probes until S3 responds; @default 8 */
     tries?: number;
-    /** how long an upload waits for S3 without any success before it fails, resumable; @default 0: no limit */
+    /** how long requests may fail without any success before the upload fails, resumable; @default 0: no limit */
     patienceMs?: number;
     /** rate limit in bytes per second, averaged over several parts; @default 0: no limit */
     maxRate?: number;
