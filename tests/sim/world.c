@@ -542,8 +542,10 @@ static void run(world *w)
         bool endless = ++w->turns > (20000 + 60 * w->plan.part_count) * w->session +
                                         (w->now_ms - w->start_ms) / 1000;
         uint64_t most = w->options.max_rate / 1000;
+        /* A URL that ended, where the server says nothing, is only suspected after some times in vain. */
+        uint64_t times = w->presigns && w->s3.quirks.silent_auth ? 5 : 2;
         uint64_t needed =
-            2 * w->plan.size / (most && most < w->rate ? most : w->rate) + 6 * S3_HOUR;
+            times * w->plan.size / (most && most < w->rate ? most : w->rate) + 6 * S3_HOUR;
         bool late = !w->dead && w->now_ms >= w->last_fault_ms &&
                     w->now_ms - w->last_fault_ms > needed + 6 * S3_HOUR;
         /* Where the server says nothing, nobody mends a clock that is too far off to be believed,
