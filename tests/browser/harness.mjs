@@ -66,11 +66,21 @@ export async function runIn(places, hooks) {
     finish();
 }
 
+/** WebKit's driver says now and then that it cannot read what a script gave: then ask again. */
+async function ask(probe) {
+    try {
+        return await probe();
+    } catch (error) {
+        if (/Could not parse script result/.test(error.message)) return undefined;
+        throw error;
+    }
+}
+
 /** Wait until `probe` gives something true, and give that. */
 export async function until(probe, what, limitMs = 30_000) {
     const end = Date.now() + limitMs;
     for (;;) {
-        const value = await probe();
+        const value = await ask(probe);
         if (value) return value;
         if (Date.now() > end) throw new Error(`waited ${limitMs} ms for ${what}`);
         await sleep(50);
