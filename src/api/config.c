@@ -162,7 +162,7 @@ static const char *add_key_file(api_config *c, ph_str path, const char *alg, boo
     if (!wrong)
         wrong = need_keys(c);
     if (!wrong)
-        wrong = api_keyset_add_text(c->keys, ph_buf_view(&content), alg, secrets);
+        wrong = api_keyset_add_text(c->keys, ph_buf_view(&content), alg, c->rsa_alg, secrets);
     ph_buf_clear(&content);
     return wrong;
 }

@@ -18,7 +18,7 @@
 
 struct api_jwks {
     ph_str url;
-    const char *alg;
+    const char *rsa;
     uint64_t max_age_ms, guard_ms;
     pthread_mutex_t mutex;
     pthread_mutex_t fetching;
@@ -28,14 +28,14 @@ struct api_jwks {
 };
 
 /* see jwks.h */
-api_jwks *api_jwks_new(ph_str url, const char *alg, uint32_t max_age_seconds,
+api_jwks *api_jwks_new(ph_str url, const char *rsa, uint32_t max_age_seconds,
                        uint32_t guard_seconds)
 {
     api_jwks *j = calloc(1, sizeof *j);
     if (!j)
         return NULL;
     j->url = url;
-    j->alg = alg;
+    j->rsa = rsa;
     j->max_age_ms = (uint64_t)max_age_seconds * 1000;
     j->guard_ms = (uint64_t)guard_seconds * 1000;
     pthread_mutex_init(&j->mutex, NULL);
@@ -84,11 +84,11 @@ static void fetch(api_jwks *j, uint64_t now_ms)
     api_fetched got;
     int err = api_fetch_ask(&ask, &got);
     api_keyset *keys = api_keyset_new();
-    const char *wrong = !keys          ? "out of memory"
-                        : err != PH_OK ? ph_err_text(err)
-                        : got.status != 200
-                            ? "answers with another status than 200"
-                            : api_keyset_add_text(keys, ph_buf_view(&got.body), j->alg, false);
+    const char *wrong = !keys               ? "out of memory"
+                        : err != PH_OK      ? ph_err_text(err)
+                        : got.status != 200 ? "answers with another status than 200"
+                                            : api_keyset_add_text(keys, ph_buf_view(&got.body),
+                                                                  NULL, j->rsa, false);
     uint64_t age_ms = (uint64_t)got.max_age_seconds * 1000;
     if (age_ms > j->max_age_ms)
         age_ms = j->max_age_ms;

@@ -12,10 +12,10 @@
 typedef struct api_jwks api_jwks;
 
 /*
- * `url` and `alg` (see api_keyset_add_text) live as long as it. Keys count as fresh for as long as
+ * `url` and `rsa` (see api_keyset_add_text) live as long as it. Keys count as fresh for as long as
  * the answer's max-age says, but at least a minute and at most `max_age_seconds`. NULL: no memory.
  */
-api_jwks *api_jwks_new(ph_str url, const char *alg, uint32_t max_age_seconds,
+api_jwks *api_jwks_new(ph_str url, const char *rsa, uint32_t max_age_seconds,
                        uint32_t guard_seconds);
 void api_jwks_free(api_jwks *j);
 

@@ -146,17 +146,20 @@ static bool may_verify(const json_t *jwk)
     return verify && (!use || strcmp(use, "sig") == 0);
 }
 
-/* The algorithm that a key has, or would have if it were `wanted`'s (NULL: any); NULL: none. */
-static const struct algorithm *algorithm_of(const json_t *jwk, const char *wanted)
+/* The algorithm that a key has, or would have if it were `wanted`'s (NULL: any, and `rsa` where it
+ * is an RSA key); NULL: none. */
+static const struct algorithm *algorithm_of(const json_t *jwk, const char *wanted, const char *rsa)
 {
     const char *kty = text_of(jwk, "kty"), *crv = text_of(jwk, "crv"), *said = text_of(jwk, "alg");
     if (said && wanted && strcmp(said, wanted) != 0)
         return NULL;
+    const char *name = said ? said : wanted;
+    if (!name && kty && strcmp(kty, "RSA") == 0)
+        name = rsa;
     for (size_t i = 0; kty && i < sizeof algorithms / sizeof algorithms[0]; i++) {
         const struct algorithm *a = &algorithms[i];
         if (strcmp(a->kty, kty) != 0 || (a->crv && (!crv || strcmp(a->crv, crv) != 0)))
             continue;
-        const char *name = said ? said : wanted;
         if (!name || strcmp(a->name, name) == 0)
             return a; /* without a name the first of its kind: RS256 before RS384 */
     }
@@ -236,10 +239,11 @@ static bool is_usable(jose_cfg_t *cfg, const json_t *jwk, const struct algorithm
 }
 
 /* Takes `jwk` over. */
-static const char *add_jwk(api_keyset *set, json_t *jwk, const char *alg, bool secrets)
+static const char *add_jwk(api_keyset *set, json_t *jwk, const char *alg, const char *rsa,
+                           bool secrets)
 {
     const char *wrong = NULL;
-    const struct algorithm *a = algorithm_of(jwk, alg);
+    const struct algorithm *a = algorithm_of(jwk, alg, rsa);
     jose_cfg_t *cfg = quiet();
     if (!cfg)
         wrong = "out of memory";
@@ -280,10 +284,10 @@ const char *api_keyset_add_secret(api_keyset *set, ph_str secret)
     if (secret.len < MIN_SECRET)
         return "holds less than 32 bytes, which HS256 needs";
     json_t *jwk = json_pack("{s:s, s:o}", "kty", "oct", "k", jose_b64_enc(secret.ptr, secret.len));
-    return jwk ? add_jwk(set, jwk, "HS256", true) : "out of memory";
+    return jwk ? add_jwk(set, jwk, "HS256", NULL, true) : "out of memory";
 }
 
-static const char *add_pem(api_keyset *set, ph_str text, const char *alg)
+static const char *add_pem(api_keyset *set, ph_str text, const char *alg, const char *rsa)
 {
     BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
@@ -301,35 +305,37 @@ static const char *add_pem(api_keyset *set, ph_str text, const char *alg)
     if (cfg)
         jose_cfg_decref(cfg);
     EVP_PKEY_free(pkey);
-    return jwk ? add_jwk(set, jwk, alg, false) : "is a PEM key of an unsupported type";
+    return jwk ? add_jwk(set, jwk, alg, rsa, false) : "is a PEM key of an unsupported type";
 }
 
-static const char *add_jwks(api_keyset *set, const json_t *keys, const char *alg, bool secrets)
+static const char *add_jwks(api_keyset *set, const json_t *keys, const char *alg, const char *rsa,
+                            bool secrets)
 {
     size_t before = set->count;
     for (size_t i = 0; i < json_array_size(keys); i++) {
         json_t *jwk = json_array_get(keys, i);
         if (json_is_object(jwk))
-            add_jwk(set, json_incref(jwk), text_of(jwk, "alg") ? NULL : alg, secrets);
+            add_jwk(set, json_incref(jwk), text_of(jwk, "alg") ? NULL : alg, rsa, secrets);
     }
     return set->count > before ? NULL : "has no usable key";
 }
 
 /* see keys.h */
-const char *api_keyset_add_text(api_keyset *set, ph_str text, const char *alg, bool secrets)
+const char *api_keyset_add_text(api_keyset *set, ph_str text, const char *alg, const char *rsa,
+                                bool secrets)
 {
     text = ph_str_trim(text);
     if (text.len > MAX_TEXT)
         return "is larger than any key";
     if (ph_str_starts(text, PH_STR("-----BEGIN")))
-        return add_pem(set, text, alg);
+        return add_pem(set, text, alg, rsa);
     json_t *json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
     if (!json)
         return "is neither PEM nor JSON";
     const json_t *keys = json_object_get(json, "keys");
     if (!json_is_array(keys))
-        return add_jwk(set, json, alg, secrets);
-    const char *wrong = add_jwks(set, keys, alg, secrets);
+        return add_jwk(set, json, alg, rsa, secrets);
+    const char *wrong = add_jwks(set, keys, alg, rsa, secrets);
     json_decref(json);
     return wrong;
 }

@@ -27,14 +27,15 @@ void api_keyset_free(
  *
  * `secret`: for HS256, the bytes as they are, at least 32 (RFC 7518, 3.2).
  * `text`: a public key as PEM (RSA, P-256, P-384, Ed25519), a JWK, or a JWK Set. `alg` binds keys
- * that do not name their algorithm themselves, NULL chooses: RS256 for RSA, ES256, ES384 and EdDSA
- * by their curve. A key that names another one is refused. In a JWK Set, keys that are of no use
- * here (for encryption, of another kind) are passed over, as long as one remains. RSA keys need
- * 2,048 to 8,192 bits. Symmetric keys in `text` are only taken where `secrets` allows it: what comes
- * from a public URL is no secret.
+ * that do not name their algorithm themselves, NULL chooses: `rsa` for RSA (NULL: RS256), ES256,
+ * ES384 and EdDSA by their curve. A key that names another one is refused. In a JWK Set, keys that
+ * are of no use here (for encryption, of another kind) are passed over, as long as one remains. RSA
+ * keys need 2,048 to 8,192 bits. Symmetric keys in `text` are only taken where `secrets` allows it:
+ * what comes from a public URL is no secret.
  */
 const char *api_keyset_add_secret(api_keyset *set, ph_str secret);
-const char *api_keyset_add_text(api_keyset *set, ph_str text, const char *alg, bool secrets);
+const char *api_keyset_add_text(api_keyset *set, ph_str text, const char *alg, const char *rsa,
+                                bool secrets);
 
 /* Is this the name of an algorithm that keys can have here? Gives it as static text, else NULL. */
 const char *api_alg_name(ph_str name);

@@ -315,10 +315,13 @@ def test(folder, settings):
     keys = [Key(folder, "RS256", "r"), Key(folder, "PS256", "p"), Key(folder, "ES256", "e"),
             Key(folder, "ES384", "f"), Key(folder, "EdDSA", "d"), Secret()]
     path = pathlib.Path(folder) / "all-keys.json"
-    path.write_text(json.dumps({"keys": [key.jwk for key in keys]}))
+    stated = [dict(key.jwk) for key in keys]
+    del stated[1]["alg"]  # the setting says it
+    path.write_text(json.dumps({"keys": stated}))
     SECRETS.append(keys[-1].jwk["k"])
     settings = {**settings, "PARTHAUL_USER_RATE": "0"}
-    mine = {**without_keys(settings), "PARTHAUL_JWT_KEY_FILES": str(path)}
+    mine = {**without_keys(settings), "PARTHAUL_JWT_KEY_FILES": str(path),
+            "PARTHAUL_JWT_RSA_ALGORITHM": "PS256"}
     with served(Fake, requests=[], answer=lambda *_: (200, b"{}", {})) as bait, \
             Api(folder, **mine) as api:
         mallory = [Key(folder, "RS256", "m"), Key(folder, "ES256", "m"), Key(folder, "EdDSA", "m"),

@@ -102,7 +102,7 @@ static void set_up(void)
     MUST(api_keys_read(ph_str_from(line), &config.api_keys) == NULL);
     MUST(api_service_start(&config, zeros, &service));
     issuers = api_keyset_new();
-    MUST(api_keyset_add_text(issuers, ph_str_from(public_keys), NULL, false) == NULL);
+    MUST(api_keyset_add_text(issuers, ph_str_from(public_keys), NULL, NULL, false) == NULL);
     MUST(api_keyset_add_secret(issuers, (ph_str){(const char *)hash, sizeof hash}) == NULL);
     service.borrow = lend;
 }
@@ -201,7 +201,7 @@ static void feed_claims(ph_str text)
 static void feed_keys(ph_str text)
 {
     api_keyset *set = api_keyset_new();
-    api_keyset_add_text(set, text, NULL, false);
+    api_keyset_add_text(set, text, NULL, "PS256", false);
     api_keyset_verify(set, PH_STR("ES256"), (ph_str){NULL, 0}, PH_STR("e30"), PH_STR("e30"),
                       PH_STR("AAAA"));
     api_keyset_free(set);

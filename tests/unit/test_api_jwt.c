@@ -81,7 +81,7 @@ static api_keyset *secret_set(ph_str secret)
 static api_keyset *text_set(ph_str text, const char *alg)
 {
     api_keyset *set = api_keyset_new();
-    if (api_keyset_add_text(set, text, alg, false) == NULL)
+    if (api_keyset_add_text(set, text, alg, NULL, false) == NULL)
         return set;
     api_keyset_free(set);
     return NULL;
@@ -630,6 +630,24 @@ static void test_algorithms(void)
                   lookups[i].want);
     }
     api_keyset_free(set);
+    test_case("what is set for RSA keys binds those that name no algorithm, and no other keys");
+    json_t *r = public_of(rsa, NULL, "r"), *named = public_of(rsa, "RS384", "n");
+    json_t *mixed = json_pack("{s:[O,O,O]}", "keys", r, named, a);
+    set = api_keyset_new();
+    CHECK(api_keyset_add_text(set, dump(mixed, &text), NULL, "PS256", false) == NULL);
+    rules.keys = set;
+    static const char *const good[] = {"PS256", "RS384", "ES256"};
+    for (size_t i = 0; i < COUNT(good); i++) {
+        sign_rsa(good[i][0] == 'E' ? p256 : rsa, good[i], CLAIMS(EXP), &token);
+        CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "OK");
+    }
+    sign_rsa(rsa, "RS256", CLAIMS(EXP), &token);
+    CHECK_CODE(check(&rules, ph_buf_view(&token), NOW, &user), "TOKEN_INVALID");
+    api_keyset_free(set);
+    json_decref(mixed);
+    json_decref(named);
+    json_decref(r);
+
     test_case("sets of no use, and keys off their curve");
     CHECK(text_set(PH_STR("{\"keys\":[]}"), NULL) == NULL);
     CHECK(text_set(PH_STR("{\"keys\":[{\"kty\":\"oct\"}]}"), NULL) == NULL);
