@@ -51,7 +51,7 @@ typedef struct exchange {
     api_http *http;
     struct MHD_Connection *connection;
     char id[2 * ID_BYTES + 1];
-    uint64_t started_us;
+    uint64_t started_us, queued_us;
     ph_buf body, query;
     size_t discarded;
     bool too_large;
@@ -190,6 +190,7 @@ static enum MHD_Result answer_request(exchange *x, const char *method, const cha
     if (!x->answer.would_wait)
         return send_exchange(x);
     api_answer_clear(&x->answer);
+    x->queued_us = monotonic_us();
     MHD_suspend_connection(x->connection);
     api_pool_add(x->http->pool, &x->job); /* from here on it is the pool's */
     return MHD_YES;
@@ -200,7 +201,7 @@ static void answer_in_pool(void *context, api_job *job, bool late)
 {
     (void)context;
     exchange *x = (exchange *)job;
-    if (late || monotonic_us() - x->started_us > WAITING_MS * UINT64_C(1000)) {
+    if (late || monotonic_us() - x->queued_us > WAITING_MS * UINT64_C(1000)) {
         api_answer_refuse(&x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
     } else {
         x->request.no_wait = false;

@@ -7,6 +7,7 @@ which run when the server is told to stop still get their answers, and that noth
 """
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -160,6 +161,36 @@ def test_http(api):
     answer = raw(api, b"GET /%0d%0aX:%20y\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     check("hostile path", b" 404 " in answer[:20] or b" 400 " in answer[:20], answer[:100])
     equal("still alive", api.ask("GET", "/healthz")[0], 200)
+
+
+@contextlib.contextmanager
+def slow_sender(api):
+    """Beside what is tested meanwhile: a client that takes longer to send its body than a request may
+    stand in line for STS. Its user is nobody else's, so STS has to be asked."""
+    body = b'{"name":"a","size":1}'
+    got = []
+
+    def send():
+        connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+        connection.putrequest("POST", "/v1/uploads")
+        connection.putheader("Authorization", f"Bearer {token('slow-sender')}")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        for at in range(11):
+            connection.send(body[at:at + 1])
+            time.sleep(1)
+        connection.send(body[11:])
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+        common.remember_secrets(document)
+        got.append((answer.status, document.get("code")))
+        connection.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+    equal("a body that takes 11 s is no wait", got, [(200, None)])
 
 
 # ---- Uploads --------------------------------------------------------------------------------------
@@ -635,8 +666,9 @@ def main():
         test_sts_failures(folder, settings)
         test_forms(folder, settings, operator, env["BUCKET"],
                    (env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]))
-        identity.test(folder, settings)
-        jws.test(folder, settings)
+        with Api(folder, **settings) as api, slow_sender(api):
+            identity.test(folder, settings)
+            jws.test(folder, settings)
         abuse.test(folder, settings)
     common.finish()
 
