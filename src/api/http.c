@@ -202,7 +202,7 @@ static void answer_in_pool(void *context, api_job *job, bool late)
     (void)context;
     exchange *x = (exchange *)job;
     if (late || monotonic_us() - x->queued_us > WAITING_MS * UINT64_C(1000)) {
-        api_answer_refuse(&x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
+        api_answer_refuse(x->http->service, &x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
     } else {
         x->request.no_wait = false;
         x->request.counted = true;

@@ -223,9 +223,11 @@ static long handle(const api_service *service, runtime *r, const invocation *i)
                                     : PH_STR("out of memory"));
     } else {
         if (i->too_large)
-            api_answer_refuse(&event.request, (api_verdict){API_BODY_TOO_LARGE, NULL}, &answer);
+            api_answer_refuse(service, &event.request, (api_verdict){API_BODY_TOO_LARGE, NULL},
+                              &answer);
         else if (kind == API_EVENT_UNREADABLE)
-            api_answer_refuse(&event.request, (api_verdict){API_BAD_REQUEST, NULL}, &answer);
+            api_answer_refuse(service, &event.request, (api_verdict){API_BAD_REQUEST, NULL},
+                              &answer);
         else
             api_answer_make(service, &event.request, &answer);
         status = post_answer(r, i, &event.request, &answer);

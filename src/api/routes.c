@@ -424,11 +424,16 @@ void api_answer_make(const api_service *service, const api_request *request, api
 }
 
 /* see routes.h */
-void api_answer_refuse(const api_request *request, api_verdict why, api_answer *out)
+void api_answer_refuse(const api_service *service, const api_request *request, api_verdict why,
+                       api_answer *out)
 {
+    ph_str rest;
     begin_answer(request, out);
-    refuse(out, why, PROBLEM);
+    const struct route *route = find_route(request->method, request->path, &rest, out->allow);
+    if (!answer_cors(service->config, request, out))
+        refuse(out, why, style_of(request));
     end_answer(out);
+    api_metrics_answer(service->metrics, route ? (size_t)(route - routes) : ROUTES, out->status);
 }
 
 /* see routes.h */

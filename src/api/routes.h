@@ -86,7 +86,11 @@ void api_service_stop(api_service *s);
 void api_answer_make(const api_service *service, const api_request *request, api_answer *out);
 void api_answer_clear(api_answer *a);
 
-/* Answer a request that a host could not even read; `detail` as in api_verdict. */
-void api_answer_refuse(const api_request *request, api_verdict why, api_answer *out);
+/*
+ * Refuse a request that a host could not even read, or has no time for; it is an answer like others,
+ * which pages can read and which counts.
+ */
+void api_answer_refuse(const api_service *service, const api_request *request, api_verdict why,
+                       api_answer *out);
 
 #endif

@@ -8,13 +8,18 @@
 #include "api/lambda_event.h"
 #include "core/str.h"
 
+static const api_config config; /* says nothing, which is enough to refuse */
+
 static void check_answer(const api_request *request)
 {
+    static api_service service;
+    if (!service.metrics)
+        service = (api_service){.config = &config, .metrics = api_metrics_new()};
     api_answer answer;
     ph_buf text;
     ph_json *document;
     ph_buf_init(&text, 1 << 20);
-    api_answer_refuse(request, (api_verdict){API_BAD_REQUEST, NULL}, &answer);
+    api_answer_refuse(&service, request, (api_verdict){API_BAD_REQUEST, NULL}, &answer);
     api_event_answer(request, &answer, &text);
     MUST(text.err == PH_OK && ph_json_parse(ph_buf_view(&text), &document) == PH_OK);
     uint64_t status = 0;

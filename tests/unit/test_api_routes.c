@@ -271,6 +271,26 @@ static void test_cors(void)
     CHECK_STR(header(&a, "access-control-allow-origin"), "https://app.example");
     CHECK(header(&a, "access-control-expose-headers").len > 0);
     api_answer_clear(&a);
+
+    test_case("even those of a host that has no time for it");
+    api_answer_refuse(&service, &r, (api_verdict){API_BUSY, NULL}, &a);
+    CHECK_INT(a.status, 503);
+    CHECK_STR(header(&a, "access-control-allow-origin"), "https://app.example");
+    CHECK_STR(header(&a, "retry-after"), "5");
+    CHECK_STR(ph_str_from(a.code), "BUSY");
+    api_answer_clear(&a);
+    test_case("which look as the route's others do");
+    r.path = PH_STR("/get_key/a");
+    api_answer_refuse(&service, &r, (api_verdict){API_BUSY, NULL}, &a);
+    CHECK_STR(ph_buf_view(&a.body), "{\"message\":\"Service Unavailable\"}");
+    api_answer_clear(&a);
+    test_case("and are counted");
+    r = request("GET", "/metrics");
+    api_answer_make(&service, &r, &a);
+    ph_buf_char(&a.body, '\0');
+    CHECK(strstr(a.body.ptr,
+                 "parthaul_api_answers_total{route=\"/v1/credentials\",status=\"5xx\"} 1\n"));
+    api_answer_clear(&a);
 }
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
