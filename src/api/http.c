@@ -189,6 +189,8 @@ static enum MHD_Result answer_request(exchange *x, const char *method, const cha
     api_answer_make(x->http->service, &x->request, &x->answer);
     if (!x->answer.would_wait)
         return send_exchange(x);
+    x->request.counted = true;
+    x->request.user_counted = x->answer.user.len > 0; /* else it has to be asked who it is */
     api_answer_clear(&x->answer);
     x->queued_us = monotonic_us();
     MHD_suspend_connection(x->connection);
@@ -205,7 +207,6 @@ static void answer_in_pool(void *context, api_job *job, bool late)
         api_answer_refuse(x->http->service, &x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
     } else {
         x->request.no_wait = false;
-        x->request.counted = true;
         api_answer_make(x->http->service, &x->request, &x->answer);
     }
     x->ready = true;

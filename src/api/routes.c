@@ -303,7 +303,8 @@ static ph_str address_of(const api_config *config, const api_request *request)
 static bool is_within(call *c, char kind, ph_str who, uint32_t per_minute)
 {
     uint32_t seconds;
-    if (c->request->counted || !who.ptr ||
+    bool told = kind == 'u' ? c->request->user_counted : c->request->counted;
+    if (told || !who.ptr ||
         api_limits_take(c->service->limits, kind, who, per_minute, c->request->now_ms, &seconds))
         return true;
     snprintf(c->answer->retry_after, sizeof c->answer->retry_after, "%u", (unsigned)seconds);

@@ -37,7 +37,8 @@ typedef struct api_request {
      * makes the answer once more, without this, where waiting hurts nobody.
      */
     bool no_wait;
-    bool counted; /* it is that second time: the rate limits have been told of it already */
+    /* It is that second time: the limits have been told of its address, and of its user too. */
+    bool counted, user_counted;
 } api_request;
 
 /* Give the request a header, its name in any case; those that nothing depends on are dropped. */

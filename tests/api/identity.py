@@ -211,6 +211,13 @@ def test_introspection(folder, settings):
             equal("introspection: a good answer is remembered", len(issuer.requests), before)
             check("introspection: nothing secret is logged",
                   not any(secret in api.log() for secret in made.values()))
+        fresh = {f"fresh-{secrets.token_hex(8)}": good for _ in range(11)}
+        known.update(fresh)
+        SECRETS.extend(fresh)
+        with Api(folder, **{**mine, "PARTHAUL_USER_RATE": "1"}) as api:
+            statuses = [api.ask("GET", "/v1/credentials", name)[0] for name in fresh]
+            equal("introspection: users known only by asking are counted", statuses,
+                  [200] * 10 + [429])
 
 
 def test_tokeninfo(folder, settings):

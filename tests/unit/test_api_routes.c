@@ -790,9 +790,14 @@ static void test_limits(void)
     CHECK_STR(header(&a, "retry-after"), "2");
     api_answer_clear(&a);
     test_case("the second time of the same request does not count");
-    r.counted = true;
+    r.counted = r.user_counted = true;
     ph_json_free(ask(r, &a));
     CHECK_INT(a.status, 200);
+    api_answer_clear(&a);
+    test_case("but for the user, if the first time did not get to know who it is");
+    r.user_counted = false;
+    ph_json_free(ask(r, &a));
+    CHECK_INT(a.status, 429);
     api_answer_clear(&a);
     test_case("another user from there, until the address has its share");
     set_token(PH_STR(MINT_SECRET), CLAIMS("bob"));
