@@ -13,7 +13,7 @@
 /*
  * Is this a template? NULL, or what is wrong. A claim takes a whole segment between slashes, so that
  * two users never share a prefix unless all their claims in it are the same: "{a}-{b}" could not
- * tell x-y of z from x of y-z.
+ * tell x-y of z from x of y-z. The claim's name may have slashes itself.
  */
 const char *api_prefix_check(ph_str pattern);
 

@@ -24,11 +24,18 @@ static const char *fill(const char *pattern, const char *claims, ph_buf *out)
 
 static void test_templates(void)
 {
-    static const char *const good[] = {"upload/{sub}/", "{sub}/", "a/b/{x}/c/{y}/", "builds/"};
+    static const char *const good[] = {"upload/{sub}/",
+                                       "{sub}/",
+                                       "a/b/{x}/c/{y}/",
+                                       "builds/",
+                                       "upload/{https://example.com/user_id}/",
+                                       "{a/b}/c/{/}/"};
     static const char *const bad[] = {"",          "upload",       "upload/{sub}", "/{sub}/",
                                       "a//{sub}/", "a-{sub}/",     "{sub}x/",      "{a}{b}/",
                                       "{}/",       "{a{b}}/",      "a}/",          "{sub/",
-                                      "/",         "{a}-{b}/{c}/", "${sub}/"};
+                                      "/",         "{a}-{b}/{c}/", "${sub}/",      "{a/b/",
+                                      "{a/b}c/",   "{a/{b}/",      "a-{b/c}/",     "{a/b}",
+                                      "{a/b}{c}/"};
     for (size_t i = 0; i < COUNT(good); i++) {
         test_case("template %s", good[i]);
         CHECK(api_prefix_check(test_guard_str(ph_str_from(good[i]))) == NULL);
@@ -45,6 +52,17 @@ static void test_templates(void)
                                "{\"product\":\"docs\",\"build\":\"7\"}", &out)),
               "OK");
     CHECK_STR(ph_buf_view(&out), "builds/docs/7/");
+    CHECK_STR(ph_str_from(fill("up/{https://a.example/id}/x/{sub}/",
+                               "{\"https://a.example/id\":\"7\",\"sub\":\"b\"}", &out)),
+              "OK");
+    CHECK_STR(ph_buf_view(&out), "up/7/x/b/");
+    test_case("names of claims have 128 bytes at most");
+    char name[129 + 4] = "{";
+    memset(name + 1, 'n', 128);
+    strcpy(name + 129, "}/");
+    CHECK(api_prefix_check(ph_str_from(name)) == NULL);
+    strcpy(name + 129, "n}/");
+    CHECK(api_prefix_check(ph_str_from(name)) != NULL);
     static const char *const lacking[] = {"{}",
                                           "{\"sub\":\"\"}",
                                           "{\"sub\":7}",
