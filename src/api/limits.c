@@ -15,6 +15,7 @@
 #define UNIT 1000u
 #define BURST_SECONDS 10u
 #define BURST_MIN 10u
+#define LATE_MS 60000 /* more than a request waits before it is counted */
 
 struct api_limits {
     api_table *buckets;
@@ -63,6 +64,8 @@ static void fill(bucket *b, uint64_t capacity, uint32_t per_minute, uint64_t now
         *b = (bucket){capacity, now_ms, true};
         return;
     }
+    if (b->at_ms > now_ms + LATE_MS) /* the clock was put back */
+        b->at_ms = now_ms;
     uint64_t passed_ms = now_ms > b->at_ms ? now_ms - b->at_ms : 0;
     if (passed_ms > 60000)
         passed_ms = 60000; /* full by then, and the product below stays small */

@@ -815,6 +815,20 @@ static void test_limits(void)
     ph_json_free(ask(r, &a));
     CHECK_INT(a.status, 200);
     api_answer_clear(&a);
+    test_case("a clock that was put back stops nobody, and gives nothing away");
+    api_request back = r;
+    back.now_ms = NOW - 3600 * 1000;
+    good = 0;
+    for (int i = 0; i < 12; i++) {
+        ph_json_free(ask(back, &a));
+        good += a.status == 200;
+        api_answer_clear(&a);
+    }
+    CHECK(good < 10);
+    back.now_ms += 2000;
+    ph_json_free(ask(back, &a));
+    CHECK_INT(a.status, 200);
+    api_answer_clear(&a);
     test_case("bad tokens count for the address, so they cannot be tried for ever");
     r = request("GET", "/v1/credentials");
     r.authorization = PH_STR("Bearer x.y.z");
