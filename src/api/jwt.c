@@ -78,9 +78,9 @@ void api_token_close(api_token *t)
 /* see jwt.h */
 api_verdict api_token_verify(const api_token *t, const api_keyset *keys, bool *unknown_kid)
 {
-    *unknown_kid = false;
+    *unknown_kid = !t->kid.ptr;
     switch (api_keyset_verify(keys, t->alg, t->kid, t->header, t->payload, t->signature)) {
-    case API_SIGNED: return refuse(API_NO_PROBLEM, NULL);
+    case API_SIGNED: *unknown_kid = false; return refuse(API_NO_PROBLEM, NULL);
     case API_NOT_SIGNED:
         return refuse(API_TOKEN_INVALID, "the token's signature is not that of a configured key");
     case API_OTHER_ALG:

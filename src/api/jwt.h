@@ -25,7 +25,8 @@ typedef struct api_token {
 api_verdict api_token_open(ph_str text, api_token *out);
 void api_token_close(api_token *t);
 
-/* Verify by these keys; `*unknown_kid` says whether none of them has the token's key id. */
+/* Verify by these keys; `*unknown_kid` says whether none of them has the token's key id, or, where it
+ * names none, whether none of them signed it. */
 api_verdict api_token_verify(const api_token *t, const api_keyset *keys, bool *unknown_kid);
 
 /* Read the claims of a token that was verified; release with ph_json_free. */

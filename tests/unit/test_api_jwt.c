@@ -502,6 +502,41 @@ static void test_rfc7515(void)
     ph_buf_clear(&user);
 }
 
+/* When may the issuer have another key by now? */
+static void test_unknown_keys(void)
+{
+    static const struct {
+        const char *secret, *header;
+        const char *code;
+        bool unknown;
+    } cases[] = {
+        {MINT_SECRET, "{\"alg\":\"HS256\"}", "OK", false},
+        {MINT_SECRET, "{\"alg\":\"HS256\",\"kid\":\"a\"}", "OK", false},
+        {"another secret of at least 32 bytes", "{\"alg\":\"HS256\"}", "TOKEN_INVALID", true},
+        {"another secret of at least 32 bytes", "{\"alg\":\"HS256\",\"kid\":\"a\"}",
+         "TOKEN_INVALID", false},
+        {MINT_SECRET, "{\"alg\":\"ES256\"}", "TOKEN_INVALID", true},
+        {MINT_SECRET, "{\"alg\":\"ES256\",\"kid\":\"a\"}", "TOKEN_INVALID", false},
+    };
+    api_keyset *key = secret_key();
+    ph_buf token;
+    ph_buf_init(&token, 4096);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        test_case("unknown key %zu", i);
+        mint(&token, ph_str_from(cases[i].secret), cases[i].header, CLAIMS(EXP));
+        api_token t;
+        bool unknown = !cases[i].unknown;
+        CHECK_INT(api_token_open(ph_buf_view(&token), &t).problem, API_NO_PROBLEM);
+        api_verdict v = api_token_verify(&t, key, &unknown);
+        CHECK_CODE(v.problem == API_NO_PROBLEM ? "OK" : api_problem_info(v.problem)->code,
+                   cases[i].code);
+        CHECK_INT(unknown, cases[i].unknown);
+        api_token_close(&t);
+    }
+    ph_buf_clear(&token);
+    api_keyset_free(key);
+}
+
 /* ---- Every algorithm, and sets of keys -------------------------------------------------------- */
 
 static void sign_ed25519(EVP_PKEY *pkey, const char *header, const char *claims, ph_buf *out)
@@ -739,6 +774,7 @@ int main(void)
     test_headers();
     test_rsa();
     test_rfc7515();
+    test_unknown_keys();
     test_algorithms();
     test_rfc8725();
     return test_end();
