@@ -4,8 +4,11 @@
  * share (CORS, no-store, the request's id, rate limits, problem documents) is done around it. What a
  * user may write follows from verified claims alone: a request's body names a file, never a place.
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include "routes.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +303,31 @@ static ph_str address_of(const api_config *config, const api_request *request)
     return found;
 }
 
+/*
+ * What the limits know it by: no port, which some proxies add, and of IPv6 only the first half, since
+ * one customer has all the rest. `place` is for that half.
+ */
+static ph_str network_of(ph_str address, uint8_t place[sizeof(struct in6_addr)])
+{
+    static const uint8_t of_ipv4[12] = {[10] = 0xff, [11] = 0xff};
+    char text[INET6_ADDRSTRLEN];
+    ph_str port = address;
+    ph_str host = ph_str_cut(&port, ':');
+    if (ph_str_starts(address, PH_STR("["))) {
+        address = ph_str_skip(address, 1);
+        address.len = ph_str_find(address, ']');
+    } else if (port.ptr && ph_str_find(port, ':') == port.len) {
+        address = host;
+    }
+    if (address.len == 0 || address.len >= sizeof text)
+        return address;
+    memcpy(text, address.ptr, address.len);
+    text[address.len] = '\0';
+    if (inet_pton(AF_INET6, text, place) != 1 || memcmp(place, of_ipv4, sizeof of_ipv4) == 0)
+        return address;
+    return (ph_str){(const char *)place, sizeof(struct in6_addr) / 2};
+}
+
 static bool is_within(call *c, char kind, ph_str who, uint32_t per_minute)
 {
     uint32_t seconds;
@@ -315,7 +343,9 @@ static api_verdict find_user(call *c)
 {
     const api_request *request = c->request;
     const api_config *config = c->service->config;
-    if (!is_within(c, 'a', address_of(config, request), config->rates.per_address))
+    uint8_t place[sizeof(struct in6_addr)];
+    ph_str network = network_of(address_of(config, request), place);
+    if (!is_within(c, 'a', network, config->rates.per_address))
         return (api_verdict){API_TOO_MANY_REQUESTS, NULL};
     api_presented presented = {request->authorization, request->authorization_twice,
                                request->api_key};

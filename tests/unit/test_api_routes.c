@@ -848,7 +848,9 @@ static void test_limits(void)
     } cases[] = {{0, "10.0.0.9", true},           {1, "10.0.0.2", true},
                  {1, "10.0.0.9", false},          {1, "10.0.0.8, 10.0.0.2", true},
                  {2, "10.0.0.7,10.0.0.2", false}, {2, "10.0.0.2, 10.0.0.9", true},
-                 {3, "10.0.0.5", true},           {1, NULL, true}};
+                 {3, "10.0.0.5", true},           {1, NULL, true},
+                 {1, "10.0.0.2:4711", true},      {1, "10.0.0.7:4711", false},
+                 {1, "2001:db8::1", false},       {1, "::ffff:10.0.0.7", false}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         test_case("X-Forwarded-For %zu", i);
         config.proxies = cases[i].proxies;
@@ -857,6 +859,23 @@ static void test_limits(void)
         CHECK_INT(a.status, cases[i].same ? 429 : 401);
         api_answer_clear(&a);
     }
+    static const char *const networks[] = {"2001:db8::2", "[2001:db8::3]:443", "2001:DB8:0::4",
+                                           "2001:db8:0:0:ffff::5"};
+    config.proxies = 1;
+    refused = 0;
+    for (size_t i = 0; i < 30; i++) { /* one of its twenty is spent above */
+        test_case("IPv6 network %s", networks[i % COUNT(networks)]);
+        r.forwarded_for = ph_str_from(networks[i % COUNT(networks)]);
+        ph_json_free(ask(r, &a));
+        refused += a.status == 429;
+        api_answer_clear(&a);
+    }
+    CHECK_INT(refused, 11);
+    test_case("another IPv6 network");
+    r.forwarded_for = PH_STR("2001:db8:0:1::1");
+    ph_json_free(ask(r, &a));
+    CHECK_INT(a.status, 401);
+    api_answer_clear(&a);
     config.proxies = 0;
     config.rates = (api_rates){0, 0};
 }
