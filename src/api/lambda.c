@@ -25,8 +25,7 @@
 #include "lambda_event.h"
 #include "log.h"
 
-#define MAX_ANSWER \
-    ((size_t)1 << 20) /* of 256 KiB, should each byte need an escape; Lambda: 6 MiB */
+#define MAX_ANSWER ((size_t)6 << 20) /* what Lambda takes */
 #define MAX_ID 64
 #define TRIES 5
 #define ANSWER_MS 10000L
@@ -185,12 +184,18 @@ static long post_error(runtime *r, const char *type, ph_str message)
 
 /* ---- One event ------------------------------------------------------------------------------- */
 
-static long post_answer(runtime *r, const invocation *i, const api_request *request,
-                        const api_answer *answer)
+static long post_answer(const api_service *service, runtime *r, const invocation *i,
+                        const api_request *request, api_answer *answer)
 {
     ph_buf document;
     ph_buf_init(&document, MAX_ANSWER);
     api_event_answer(request, answer, &document);
+    if (document.err == PH_ERR_TOO_LONG) {
+        api_answer_clear(answer);
+        api_answer_refuse(service, request, (api_verdict){API_INTERNAL, NULL}, answer);
+        ph_buf_clear(&document);
+        api_event_answer(request, answer, &document);
+    }
     begin(r);
     long status = 0;
     if (document.err == PH_OK) {
@@ -230,7 +235,7 @@ static long handle(const api_service *service, runtime *r, const invocation *i)
                               &answer);
         else
             api_answer_make(service, &event.request, &answer);
-        status = post_answer(r, i, &event.request, &answer);
+        status = post_answer(service, r, i, &event.request, &answer);
         api_log_request(&event.request, &answer, api_now_ms() - now_ms);
         api_answer_clear(&answer);
     }

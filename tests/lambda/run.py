@@ -465,6 +465,24 @@ def test_deadline(folder, settings):
         Sts.delay = 0
 
 
+def test_large(folder, settings):
+    """As many files as can be asked for at once, with a long session token in each of their URLs."""
+    short = Sts.session_token
+    Sts.session_token = secret("+" * 1500 + secrets.token_hex(20))
+    try:
+        with Function(folder, {**settings, "PARTHAUL_MAX_FILES": "250"}) as function:
+            file = {"name": "a", "size": 4, "checksum": {"algorithm": "CRC32", "value": "AAAAAA=="}}
+            told = function.invoke(url_event("POST", "/v1/uploads", with_token(),
+                                             json.dumps({"files": [file] * 250})))
+            if check("250 files: an answer of more than a megabyte",
+                     told and told.what == "response" and len(told.body) > 1 << 20, told and told.what):
+                body = json.loads(json.loads(told.body)["body"])
+                equal("250 files: as many URLs", sum("url" in each for each in body["files"]), 250)
+            function.end()
+    finally:
+        Sts.session_token = short
+
+
 def test_roots(folder, settings):
     """STS by TLS: trusted are the roots of SSL_CERT_FILE, as the zip has them, and no others."""
     key, certificate = f"{folder}/tls-key.pem", f"{folder}/tls.pem"
@@ -619,6 +637,7 @@ def test(folder, sts):
     each = test_serving(folder, settings)
     test_ends(folder, settings)
     test_deadline(folder, settings)
+    test_large(folder, settings)
     test_roots(folder, settings)
     test_zip(folder, settings)
     test_init_errors(folder, settings)
