@@ -166,6 +166,21 @@ static enum MHD_Result send_exchange(exchange *x)
     return sent;
 }
 
+/* Make the answer, whomever it takes, and let the connection go on: in the pool, or `late`. */
+static void answer_in_pool(void *context, api_job *job, bool late)
+{
+    (void)context;
+    exchange *x = (exchange *)job;
+    if (late || monotonic_us() - x->queued_us > WAITING_MS * UINT64_C(1000)) {
+        api_answer_refuse(x->http->service, &x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
+    } else {
+        x->request.no_wait = false;
+        api_answer_make(x->http->service, &x->request, &x->answer);
+    }
+    x->ready = true;
+    MHD_resume_connection(x->connection);
+}
+
 static enum MHD_Result answer_request(exchange *x, const char *method, const char *path)
 {
     api_watched *client = watched(x->connection);
@@ -194,23 +209,9 @@ static enum MHD_Result answer_request(exchange *x, const char *method, const cha
     api_answer_clear(&x->answer);
     x->queued_us = monotonic_us();
     MHD_suspend_connection(x->connection);
-    api_pool_add(x->http->pool, &x->job); /* from here on it is the pool's */
+    if (!api_pool_add(x->http->pool, &x->job)) /* else it is the pool's from here on */
+        answer_in_pool(x->http, &x->job, true);
     return MHD_YES;
-}
-
-/* In the pool: make the answer, whomever it takes, and let the connection go on. */
-static void answer_in_pool(void *context, api_job *job, bool late)
-{
-    (void)context;
-    exchange *x = (exchange *)job;
-    if (late || monotonic_us() - x->queued_us > WAITING_MS * UINT64_C(1000)) {
-        api_answer_refuse(x->http->service, &x->request, (api_verdict){API_BUSY, NULL}, &x->answer);
-    } else {
-        x->request.no_wait = false;
-        api_answer_make(x->http->service, &x->request, &x->answer);
-    }
-    x->ready = true;
-    MHD_resume_connection(x->connection);
 }
 
 static exchange *begin_exchange(api_http *http, struct MHD_Connection *connection)
@@ -403,8 +404,10 @@ api_http *api_http_start(const api_service *service)
         return http;
     int why = errno;
     api_tls_clear();
-    if (http->pool)
+    if (http->pool) {
         api_pool_stop(http->pool);
+        api_pool_free(http->pool);
+    }
     if (http->watch)
         api_watch_stop(http->watch);
     free(http);
@@ -437,6 +440,7 @@ void api_http_stop(api_http *http)
 {
     api_pool_stop(http->pool); /* first: libmicrohttpd may not end with suspended connections */
     MHD_stop_daemon(http->daemon);
+    api_pool_free(http->pool);
     api_watch_stop(http->watch);
     api_tls_clear();
     free(http);

@@ -60,19 +60,23 @@ api_pool *api_pool_start(size_t threads, void (*run)(void *context, api_job *job
         p->count++;
     if (p->count > 0)
         return p;
-    api_pool_stop(p);
+    api_pool_free(p);
     return NULL;
 }
 
 /* see pool.h */
-void api_pool_add(api_pool *p, api_job *job)
+bool api_pool_add(api_pool *p, api_job *job)
 {
     job->next = NULL;
     pthread_mutex_lock(&p->mutex);
-    *p->last = job;
-    p->last = &job->next;
-    pthread_cond_signal(&p->more);
+    bool taken = !p->stopping;
+    if (taken) {
+        *p->last = job;
+        p->last = &job->next;
+        pthread_cond_signal(&p->more);
+    }
     pthread_mutex_unlock(&p->mutex);
+    return taken;
 }
 
 /* see pool.h */
@@ -84,6 +88,11 @@ void api_pool_stop(api_pool *p)
     pthread_mutex_unlock(&p->mutex);
     for (size_t i = 0; i < p->count; i++)
         pthread_join(p->threads[i], NULL);
+}
+
+/* see pool.h */
+void api_pool_free(api_pool *p)
+{
     pthread_cond_destroy(&p->more);
     pthread_mutex_destroy(&p->mutex);
     free(p);

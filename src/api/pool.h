@@ -21,9 +21,12 @@ typedef struct api_pool api_pool;
  */
 api_pool *api_pool_start(size_t threads, void (*run)(void *context, api_job *job, bool late),
                          void *context);
-void api_pool_add(api_pool *p, api_job *job);
 
-/* Wait for what has begun, run the rest as late, and end. */
+/* False: the pool is stopped, and the job is still the caller's. */
+bool api_pool_add(api_pool *p, api_job *job);
+
+/* Wait for what has begun, run the rest as late, and take no more. */
 void api_pool_stop(api_pool *p);
+void api_pool_free(api_pool *p); /* of one that is stopped, when nobody adds any more */
 
 #endif
