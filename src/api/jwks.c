@@ -117,13 +117,17 @@ api_keyset *api_jwks_keys(api_jwks *j, bool unknown_kid, uint64_t now_ms, bool m
     *would_wait = false;
     pthread_mutex_lock(&j->mutex);
     bool due = is_due(j, unknown_kid, now_ms);
+    bool needed = !j->keys || unknown_kid;
     pthread_mutex_unlock(&j->mutex);
     if (due && !may_wait) {
         *would_wait = true;
         return NULL;
     }
-    if (due) {
+    if (due && needed)
         pthread_mutex_lock(&j->fetching);
+    else if (due) /* aged keys will do while another thread asks for new ones */
+        due = pthread_mutex_trylock(&j->fetching) == 0;
+    if (due) {
         pthread_mutex_lock(&j->mutex);
         due = is_due(j, unknown_kid, now_ms); /* somebody may have done it meanwhile */
         pthread_mutex_unlock(&j->mutex);

@@ -21,10 +21,10 @@ void api_jwks_free(api_jwks *j);
 
 /*
  * Give the keys, held for the caller (api_keyset_free), NULL when there are none. They are fetched
- * when there are none yet or they have aged; and with `unknown_kid` (a token names a key that is
- * not among them), but whatever is asked, at most once in `guard_seconds`: a flood of made-up key ids
- * must not become a flood of requests to the issuer. While the URL does not answer, the old keys
- * stay in use. Without `may_wait` nothing is fetched: `*would_wait` says that it should be.
+ * when there are none yet or they have aged; and with `unknown_kid` (none of them is that of a
+ * token), but whatever is asked, at most once in `guard_seconds`: a flood of made-up key ids must not
+ * become a flood of requests to the issuer. While the URL does not answer, the old keys stay in use,
+ * and only one caller waits for those that replace aged ones. Without `may_wait` nothing is fetched: `*would_wait` says that it should be.
  */
 api_keyset *api_jwks_keys(api_jwks *j, bool unknown_kid, uint64_t now_ms, bool may_wait,
                           bool *would_wait);
