@@ -280,7 +280,8 @@ static bool add_file(batch *b, const api_file *f)
     ph_buf key;
     ph_buf_init(&key, 1024);
     int err = make_key(c, f, &key);
-    bool whole = f->size <= c->service->config->put_limit && f->checksum.alg != PH_ALG_NONE;
+    uint64_t put_limit = c->service->config->put_limit; /* 0: never */
+    bool whole = put_limit > 0 && f->size <= put_limit && f->checksum.alg != PH_ALG_NONE;
     bool made = false; /* by others, and it is a refusal */
     if (err == PH_OK && f->upload_type == API_UPLOAD_POST) {
         err = answer_post(b, f, ph_buf_view(&key));

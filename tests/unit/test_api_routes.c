@@ -468,6 +468,16 @@ static void test_put(void)
     ph_json_free(d);
     api_answer_clear(&a);
 
+    test_case("a limit of 0 is for no file, not even an empty one");
+    config.put_limit = 0;
+    d = ask(upload("{\"name\":\"a\",\"size\":0,\"checksum\":{\"algorithm\":\"MD5\","
+                   "\"value\":\"1B2M2Y8AsgTpgAmY7PhCfg==\"}}"),
+            &a);
+    CHECK_STR(ph_json_member_text(d, "uploadType"), "multipart");
+    ph_json_free(d);
+    api_answer_clear(&a);
+    config.put_limit = 1000;
+
     test_case("a URL does not outlive its credentials");
     sts_expires_ms = NOW + 100 * 1000;
     d = ask(upload("{\"name\":\"a\",\"size\":1,\"checksum\":{\"algorithm\":\"CRC32\","
