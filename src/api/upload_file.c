@@ -33,12 +33,17 @@ static const api_verdict good = {API_NO_PROBLEM, NULL};
 
 /* ---- Types ----------------------------------------------------------------------------------- */
 
-/* A media type is one token, "/", another and perhaps parameters: here only what HTTP would break. */
+/* A media type is one token, "/", another and perhaps parameters: here only what HTTP would break.
+ * A list is none: browsers take its last. But parameters may have commas, as codecs=vp8,opus. */
 bool api_is_type(ph_str s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] < ' ' || s.ptr[i] > '~')
             return false;
+    ph_str more = s;
+    ph_str_cut(&more, ',');
+    if (ph_str_find(more, '/') < more.len)
+        return false;
     size_t slash = ph_str_find(s, '/');
     return s.len <= MAX_TYPE && slash > 0 && slash + 1 < s.len && ph_str_trim(s).len == s.len;
 }

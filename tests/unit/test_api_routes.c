@@ -541,6 +541,9 @@ static void test_bad_bodies(void)
         {"{\"name\":\"a\",\"size\":1,\"type\":\"video\"}", 400, "BAD_REQUEST"},
         {"{\"name\":\"a\",\"size\":1,\"type\":\"/mp4\"}", 400, "BAD_REQUEST"},
         {"{\"name\":\"a\",\"size\":1,\"type\":\"a/b\\r\\nx: y\"}", 400, "BAD_REQUEST"},
+        {"{\"name\":\"a\",\"size\":1,\"type\":\"image/png,text/html\"}", 400, "BAD_REQUEST"},
+        {"{\"name\":\"a\",\"size\":1,\"type\":\"image/png;a=b, c, text/html\"}", 400,
+         "BAD_REQUEST"},
         {"{\"name\":\"a\",\"size\":1,\"type\":\"a/\xC3\xA9\"}", 400, "BAD_REQUEST"},
         {"{\"name\":\"a\",\"size\":1,\"checksum\":\"AAAAAA==\"}", 400, "BAD_REQUEST"},
         {"{\"name\":\"a\",\"size\":1,\"checksum\":{}}", 400, "BAD_REQUEST"},
@@ -901,7 +904,7 @@ static void test_many(void)
         upload("{\"files\":["
                "{\"name\":\"a.png\",\"size\":10,\"type\":\"IMAGE/png\",\"checksum\":{\"algorithm\":"
                "\"CRC32\",\"value\":\"AAAAAA==\"}},"
-               "{\"name\":\"b.mp4\",\"size\":4000,\"type\":\"video/mp4; x=y\"},"
+               "{\"name\":\"b.mp4\",\"size\":4000,\"type\":\"video/mp4; x=y,z\"},"
                "{\"name\":\"c.exe\",\"size\":10,\"type\":\"application/x-msdownload\"},"
                "{\"name\":\"d.png\",\"size\":5001,\"type\":\"image/png\"},"
                "{\"name\":\"e\",\"size\":1}, 7]}"),
