@@ -7,6 +7,7 @@
 #include "core/endpoint.h"
 #include "core/enc.h"
 #include "core/str.h"
+#include "core/sts.h"
 
 /* Borrow as wished and answer a document; `add` gives it its members. */
 static void answer_loan(call *c, const api_wish *wish,
@@ -60,6 +61,17 @@ static bool is_own_key(const call *c, ph_str key)
            !has_variable(key);
 }
 
+/* Are the credentials for this key too much for a session policy, which has 2,048 characters? */
+static bool is_too_long(const call *c, ph_str key)
+{
+    const api_config *config = c->service->config;
+    ph_buf policy;
+    ph_buf_init(&policy, 4096);
+    int err = ph_sts_key_policy(config->role_arn, config->bucket, key, &policy);
+    ph_buf_clear(&policy);
+    return err == PH_ERR_TOO_LONG;
+}
+
 static void add_grant(const call *c, const api_wish *wish, const api_loan *loan)
 {
     const api_config *config = c->service->config;
@@ -83,6 +95,8 @@ void call_credentials(call *c)
         call_refuse(c, API_BAD_REQUEST, "key: is not a percent-encoded key, or appears twice");
     else if (found && !is_own_key(c, ph_buf_view(&key)))
         call_refuse(c, API_FORBIDDEN, "key: is not under the user's prefix");
+    else if (found && is_too_long(c, ph_buf_view(&key)))
+        call_refuse(c, API_BAD_REQUEST, "key: is too long for a session policy");
     else {
         api_wish wish = call_wish(c);
         if (found) {

@@ -647,6 +647,16 @@ static void test_key_credentials(void)
         ph_json_free(d);
         api_answer_clear(&a);
     }
+    test_case("a key whose policy STS would not take");
+    ph_buf query;
+    ph_buf_init(&query, 4096);
+    ph_buf_cstr(&query, "key=upload/alice/");
+    for (int i = 0; i < 400; i++)
+        ph_buf_cstr(&query, "%C3%A9");
+    api_request r = request("GET", "/v1/credentials");
+    r.query = ph_buf_view(&query);
+    check_refused(r, 400, "BAD_REQUEST");
+    ph_buf_clear(&query);
 }
 
 /* ---- The old routes -------------------------------------------------------------------------- */
