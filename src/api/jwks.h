@@ -24,7 +24,8 @@ void api_jwks_free(api_jwks *j);
  * when there are none yet or they have aged; and with `unknown_kid` (none of them is that of a
  * token), but whatever is asked, at most once in `guard_seconds`: a flood of made-up key ids must not
  * become a flood of requests to the issuer. While the URL does not answer, the old keys stay in use,
- * and only one caller waits for those that replace aged ones. Without `may_wait` nothing is fetched: `*would_wait` says that it should be.
+ * and only one caller waits for those that replace aged ones. Without `may_wait` nothing is fetched:
+ * `*would_wait` says that it should be.
  */
 api_keyset *api_jwks_keys(api_jwks *j, bool unknown_kid, uint64_t now_ms, bool may_wait,
                           bool *would_wait);
