@@ -213,7 +213,8 @@ void judge_request(world *w, const live *l, const ph_request *r)
     }
     /* The last one may be sent a second time, when it is late. */
     bool last = l->op == S3_PART && same == 1;
-    for (uint32_t n = 1; last && !w->inquiries && n <= w->plan.part_count; n++)
+    for (uint32_t n = 1;
+         last && !w->inquiries && !loses_parts(w, &l->x->rq) && n <= w->plan.part_count; n++)
         last = n == l->part || w->parts[n].stored || w->parts[n].listed || busy(w, n);
     if (same && !last)
         sim_bug(w, "sends %s %u while it is being sent", s3_op_name(l->op), l->part);
@@ -720,7 +721,7 @@ void judge_list(world *w, const s3_request *r)
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
     for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++)
         w->parts[n].seen = false; /* an answer that got lost had other pages */
-    for (uint32_t n = 1; loses_parts(w, r) && n <= w->plan.part_count; n++)
+    for (uint32_t n = r->marker + 1; loses_parts(w, r) && n <= w->plan.part_count; n++)
         if (n >= u->room || !u->parts[n].there)
             w->parts[n].stored = w->parts[n].listed = false;
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
