@@ -204,6 +204,7 @@ static void judge_pace(world *w, uint64_t length, uint32_t sending, bool again)
 void judge_request(world *w, const live *l, const ph_request *r)
 {
     uint32_t sending = 0, same = 0;
+    bool sure = !w->inquiries && !loses_parts(w, &l->x->rq); /* of what is stored */
     for (uint32_t i = 0; i < w->live_count; i++) {
         const live *other = &w->live[i];
         bool part = other->kind == L_REQUEST && (other->op == S3_PART || other->op == S3_PUT);
@@ -213,8 +214,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
     }
     /* The last one may be sent a second time, when it is late. */
     bool last = l->op == S3_PART && same == 1;
-    for (uint32_t n = 1;
-         last && !w->inquiries && !loses_parts(w, &l->x->rq) && n <= w->plan.part_count; n++)
+    for (uint32_t n = 1; last && sure && n <= w->plan.part_count; n++)
         last = n == l->part || w->parts[n].stored || w->parts[n].listed || busy(w, n);
     if (same && !last)
         sim_bug(w, "sends %s %u while it is being sent", s3_op_name(l->op), l->part);
@@ -269,8 +269,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
         (forbids && !w->lacks_condition) != l->x->rq.if_none_match && !w->presigns)
         sim_bug(w, "%s an object", forbids ? "may overwrite" : "does not overwrite");
     for (uint32_t n = 1; l->op == S3_COMPLETE && n <= w->plan.part_count; n++)
-        if (!w->parts[n].stored && !w->parts[n].listed && !w->inquiries &&
-            !loses_parts(w, &l->x->rq))
+        if (!w->parts[n].stored && !w->parts[n].listed && sure)
             sim_bug(w, "completes without part %u", n);
     w->aborting = w->aborting || l->op == S3_ABORT;
     for (s3_op op = 0; op < S3_OPS; op++)
@@ -719,11 +718,12 @@ void judge_list(world *w, const s3_request *r)
     if (!u || u->gone || q->forbids_list)
         return;
     bool sums = q->list_checksums && u->alg != PH_ALG_NONE;
-    for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++)
+    bool lost = loses_parts(w, r);
+    for (uint32_t n = r->marker + 1; n <= w->plan.part_count; n++) {
         w->parts[n].seen = false; /* an answer that got lost had other pages */
-    for (uint32_t n = r->marker + 1; loses_parts(w, r) && n <= w->plan.part_count; n++)
-        if (n >= u->room || !u->parts[n].there)
+        if (lost && (n >= u->room || !u->parts[n].there))
             w->parts[n].stored = w->parts[n].listed = false;
+    }
     for (uint32_t n = r->marker + 1, left = q->page; n <= w->plan.part_count && n < u->room; n++) {
         const s3_part *p = &u->parts[n];
         sim_bytes now = {p->bytes.offset, p->bytes.length, w->began_version, 0};
