@@ -183,6 +183,13 @@ static void suspect_creds(ph_upload *u, uint64_t now_ms, int err, const ph_attem
     u->renew_ms = u->pace_ms > now_ms ? ph_upload_true_ms(u, u->pace_ms) : 0;
 }
 
+/* Silence is counted anew: S3 spoke, or the API did, with new credentials or without. */
+static void end_suspicion(ph_upload *u)
+{
+    u->suspected = false;
+    u->silent = 0;
+}
+
 /* ---- Resting: a dead server is not hammered, and does not end the upload ---- */
 
 /* Wait for the next look at the server, which `a` takes. Gives up when patience is over. */
@@ -1303,6 +1310,7 @@ static void ask_failed(ph_upload *u, int err, ph_str reason)
             find_out(u);
         else
             u->renew_ms = UINT64_MAX;
+        end_suspicion(u);
         return;
     }
     if (u->state == PH_STATE_ABORTING) {
@@ -1388,8 +1396,7 @@ static int granted(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (u->look == PH_LOOK_CREDS)
         look_again(u);
     u->creds_refused = false;
-    u->suspected = false; /* these may end unseen, too */
-    u->silent = 0;
+    end_suspicion(u); /* these may end unseen, too */
     u->warned_sign_in = false;
     u->creds_serial++;
     /* A silence may be of the old ones, and these end before the next look. */
@@ -1433,6 +1440,7 @@ static void signed_out(ph_upload *u, uint64_t now_ms)
         set_paused(u, now_ms, true, PH_ERR_SIGN_IN);
         return;
     }
+    end_suspicion(u);
     u->renew_ms =
         u->grant.creds.expires_ms ? ph_upload_true_ms(u, now_ms) + SIGN_IN_AGAIN_MS : UINT64_MAX;
     if (!u->warned_sign_in)
@@ -1528,10 +1536,8 @@ static int report_outcome(ph_upload *u, uint64_t now_ms, const ph_event *e)
     if (e->id == 0 || (has_err && e->err >= PH_OK))
         return PH_ERR_BAD_ARG;
     int err = take_outcome(u, now_ms, e);
-    if (err == PH_OK && e->kind == PH_EVENT_RESPONSE) {
-        u->silent = 0;
-        u->suspected = false;
-    }
+    if (err == PH_OK && e->kind == PH_EVENT_RESPONSE)
+        end_suspicion(u);
     if (err == PH_OK && e->kind != PH_EVENT_SENT)
         ph_upload_uncancel(u, e->id); /* it has ended by itself, whatever that led to */
     return err;

@@ -211,9 +211,16 @@ void ph_ledger_mark(ph_ledger *l, const ph_listed *listed)
 uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all)
 {
     uint32_t dropped = 0;
+    bool md5s = false; /* the server's ETags are MD5s */
+    for (uint32_t i = 0; i < l->plan.part_count; i++) {
+        const ph_part *p = &l->parts[i];
+        md5s = md5s || (l->alg == PH_ALG_MD5 && p->stored && p->confirmed);
+        all = all || (p->stored && !p->listed && !has_etag(p));
+    }
     for (uint32_t n = 1; n <= l->plan.part_count; n++) {
         ph_part *p = &l->parts[n - 1];
-        if (p->stored && !p->listed && (all || !has_etag(p))) {
+        bool other = md5s && p->is_hex && !p->confirmed; /* bytes: a late request brought them */
+        if (p->stored && (other || (all && !p->listed))) {
             l->stored--;
             l->without_etag -= !has_etag(p);
             l->unconfirmed -= !p->confirmed;

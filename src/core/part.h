@@ -67,8 +67,10 @@ int ph_ledger_learn(ph_ledger *l, const ph_listed *listed);
 void ph_ledger_mark(ph_ledger *l, const ph_listed *listed);
 
 /*
- * Forget the stored parts that were not marked since the last call, `all` of them or those whose
- * ETag is not known, so that they are sent again; how many they were. All marks are taken back.
+ * Forget stored parts, so that they are sent again; how many they were. With `all`, or where a part
+ * without an ETag was not marked since the last call, those that were not: what took one took others,
+ * whose ETags are known. In any case those whose ETag is another MD5 than ours, where another part's
+ * is ours. All marks are taken back.
  */
 uint32_t ph_ledger_drop_unlisted(ph_ledger *l, bool all);
 
