@@ -354,18 +354,35 @@ static bool let_in(world *w, exchange *x, s3_answer *a)
     return false;
 }
 
+/* A part of an earlier session takes the place of a newer one: perhaps nobody can tell. */
+static void note_stale(world *w, const exchange *x, bool done)
+{
+    const sim_bytes *b = &x->rq.body;
+    sim_bytes now = {b->offset, b->length, w->began_version, b->flipped};
+    if (done && x->rq.op == S3_PART && !x->of_twin && !sim_same(&w->file, b, &now))
+        w->stale = w->may_differ = true;
+}
+
+/* Who heard S3's yes before cannot know that a late request wrote over it. */
+static void note_write(world *w, const exchange *x, bool done, bool unheard)
+{
+    if (done && !x->of_twin && (x->rq.op == S3_PUT || x->rq.op == S3_COMPLETE))
+        w->overwritten = unheard && !s3_holds_file(&w->s3, w->began_version);
+}
+
 /* see world.h */
 void host_arrive(world *w, exchange *x)
 {
     if (x->dropped)
         return;
+    x->rq.came_ms = x->headers_ms;
     if (x->arrived) { /* the same once more; nobody hears the answer */
         s3_answer ignored = {0};
         bool refused = x->status && !x->done_all_the_same;
         if (let_in(w, x, &ignored) && !refused)
             s3_do(&w->s3, &x->rq, &ignored);
-        if ((x->rq.op == S3_COMPLETE || x->rq.op == S3_PUT) && ignored.done)
-            w->ambiguous = true;
+        note_stale(w, x, ignored.done);
+        note_write(w, x, ignored.done, true);
         if (x->rq.op == S3_CREATE && ignored.done)
             s3_find(&w->s3, ignored.created)->pardoned = true;
         s3_answer_clear(&ignored);
@@ -391,8 +408,8 @@ void host_arrive(world *w, exchange *x)
             s3_refuse(&x->an, x->rq.op, x->status, x->code, x->err, w->now_ms);
         }
     }
-    if ((x->rq.op == S3_COMPLETE || x->rq.op == S3_PUT) && x->an.done)
-        w->ambiguous = true; /* until the engine hears of it */
+    note_stale(w, x, x->an.done);
+    note_write(w, x, x->an.done, x->lost);
 }
 
 static size_t headers_of(const world *w, const exchange *x, ph_header h[8], char length[24])
@@ -741,8 +758,7 @@ static void cancel(world *w, uint32_t id)
         if (l->op == S3_CREATE)
             sim_bug(w, "cancels Create, whose answer has the id");
         l->x->dropped = !l->x->arrived && sim_one_in(w, 2);
-        if ((l->op == S3_COMPLETE || l->op == S3_PUT) && !l->x->dropped)
-            w->ambiguous = true;
+        l->x->lost = true; /* nobody hears it */
     }
     host_forget(w, l);
 }
@@ -845,6 +861,8 @@ static bool kill_now(world *w)
         exchange *x = w->live[0].x;
         if (x && !x->arrived)
             x->dropped = sim_one_in(w, 2);
+        if (x)
+            x->lost = true; /* nobody hears it */
     }
     memory_enter(false, NULL);
     ph_upload_free(w->upload);

@@ -50,7 +50,7 @@ static bool run_one(uint64_t seed, tally *t)
     t->seed = seed;
     sim_run(seed, NULL, &r);
     count(t, &r);
-    if (!r.bug[0] && seed % 64 == 0 && r.parts < 100) {
+    if (!r.bug[0] && seed % SIM_TWICE == 0 && r.parts < 100) {
         sim_run(seed, NULL, &again);
         t->twice++;
         if (again.hash != r.hash)

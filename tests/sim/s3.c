@@ -3,6 +3,8 @@
  * The model of S3. Sources: the S3 API reference of each operation, and what SeaweedFS, R2 and
  * versitygw are known to do otherwise.
  */
+#define _GNU_SOURCE /* memmem */
+
 #include "s3.h"
 
 #include <stdio.h>
@@ -293,8 +295,12 @@ static bool knows(const s3_model *s)
 
 static void hex(const uint8_t *bytes, size_t n, char *out)
 {
-    for (size_t i = 0; i < n; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * n] = '\0';
 }
 
 static void make_etag(s3_model *s, const sim_bytes *bytes, char *out)
@@ -453,10 +459,8 @@ static bool inner(const char *from, const char *end, const char *name, char *out
 {
     char open[48];
     size_t n = (size_t)snprintf(open, sizeof open, "<%s>", name);
-    const char *at = from;
-    while (at + n <= end && memcmp(at, open, n) != 0)
-        at++;
-    if (at + n > end)
+    const char *at = memmem(from, (size_t)(end - from), open, n);
+    if (!at)
         return false;
     at += n;
     const char *stop = memchr(at, '<', (size_t)(end - at));
@@ -482,14 +486,9 @@ static void unquote(char *s)
 static bool next_part(const char **at, const char *end, ph_alg alg, uint32_t *part, char etag[64],
                       char sum[64])
 {
-    static const char close[] = "</Part>";
-    const char *from = *at;
-    while (from + 6 <= end && memcmp(from, "<Part>", 6) != 0)
-        from++;
-    const char *to = from;
-    while (to + 7 <= end && memcmp(to, close, 7) != 0)
-        to++;
-    if (to + 7 > end)
+    const char *from = memmem(*at, (size_t)(end - *at), "<Part>", 6);
+    const char *to = from ? memmem(from, (size_t)(end - from), "</Part>", 7) : NULL;
+    if (!to)
         return false;
     char digits[16];
     *part = inner(from, to, "PartNumber", digits, sizeof digits) ? number(ph_str_from(digits)) : 0;
@@ -661,7 +660,8 @@ void s3_lie_completed(s3_model *s, const s3_request *r, s3_lie lie, bool names, 
     ph_buf_init(&a->body, 4u << 20);
     if (names)
         snprintf(a->etag, sizeof a->etag, "0ddba11");
-    if (lie == S3_CUT && !assemble(s, r, u, &made) && made.part_count > 1) {
+    bool mine = !s->object.there || strcmp(s->object.upload_id, u->id) == 0;
+    if (lie == S3_CUT && mine && !assemble(s, r, u, &made) && made.part_count > 1) {
         made.size -= made.parts[--made.part_count].length;
         made.checksum[0] = '\0';
         made.foreign = true;
@@ -741,7 +741,8 @@ void s3_do(s3_model *s, const s3_request *r, s3_answer *a)
     *a = (s3_answer){0};
     ph_buf_init(&a->body, 4u << 20);
     s3_upload *u = r->upload_id[0] ? s3_find(s, r->upload_id) : NULL;
-    bool survives = u && u->aborted && s->quirks.abort_leaks && r->op == S3_PART;
+    bool survives =
+        u && u->aborted && s->quirks.abort_leaks && r->op == S3_PART && r->came_ms < u->aborted_ms;
     if (survives) {
         u->gone = false;
         u->pardoned = true; /* unless somebody hears of it */
@@ -756,6 +757,7 @@ void s3_do(s3_model *s, const s3_request *r, s3_answer *a)
     case S3_COMPLETE: do_complete(s, r, u, a); break;
     case S3_ABORT:
         u->gone = u->aborted = true;
+        u->aborted_ms = r->came_ms;
         if (u->parts)
             memset(u->parts, 0, u->room * sizeof *u->parts);
         a->done = true;

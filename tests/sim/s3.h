@@ -62,6 +62,7 @@ typedef struct s3_request {
     char access_key[24], region[24];
     char url_id[24]; /* of a presigned URL */
     uint64_t date_ms;
+    uint64_t came_ms; /* when its headers were there */
     bool presigned, token;
     bool if_none_match;
     ph_alg create_alg;
@@ -115,6 +116,7 @@ typedef struct s3_upload {
     bool completed;
     bool delivered; /* an engine got to know its id */
     bool aborted;
+    uint64_t aborted_ms;
     bool pardoned; /* it was told that it may be left behind, or nobody can know */
 } s3_upload;
 

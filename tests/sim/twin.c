@@ -81,13 +81,10 @@ static void judge_failure(world *w, const ph_failure *f)
 {
     sim_say(w, "# twin: failed %s", ph_err_name(f->err));
     const s3_quirks *q = &w->s3.quirks;
-    bool of_two = f->err == PH_ERR_EXISTS || f->err == PH_ERR_NO_SUCH_UPLOAD ||
-                  f->err == PH_ERR_INVALID_PART || f->err == PH_ERR_FILE_CHANGED ||
-                  f->err == PH_ERR_OBJECT_DIFFERS;
     bool creds = f->err == PH_ERR_EXPIRED_TOKEN || f->err == PH_ERR_INVALID_TOKEN;
     /* A browser hides why S3 refuses it. */
     bool hidden = f->err == PH_ERR_NETWORK && q->silent_auth;
-    if (!of_two && !((creds || hidden) && w->happened[F_REVOKE]) &&
+    if (!judge_of_two(f->err) && !((creds || hidden) && w->happened[F_REVOKE]) &&
         !(f->err == PH_ERR_ACCESS_DENIED && (q->forbids_list || q->forbids_head)))
         sim_bug(w, "the twin fails with %s", ph_err_name(f->err));
 }
@@ -159,7 +156,6 @@ void twin_begin(world *w)
     o.credentials = (ph_str){NULL, 0};
     o.keep = true;
     o.seed += 1000;
-    w->ambiguous = true;
     int err = ph_upload_new(&o, w->now_ms, &t->upload);
     if (err != PH_OK)
         sim_bug(w, "the twin does not begin: %s", ph_err_name(err));

@@ -165,7 +165,8 @@ typedef struct part_record {
 typedef struct world {
     uint64_t seed, random;
     FILE *trace;
-    uint64_t hash; /* of the transcript */
+    uint64_t hash; /* of the transcript, if `hashed` */
+    bool hashed;
     char bug[400];
     uint64_t now_ms, start_ms, last_fault_ms;
 
@@ -234,10 +235,11 @@ typedef struct world {
     bool unsaved;                      /* the last snapshot could not be kept */
     bool told_of_orphan;               /* that S3 may have an upload whose id nobody knows */
     bool lacks_condition, lacks_checksum;
-    uint32_t given;  /* the newest credentials that the engine has */
-    uint32_t skews;  /* reasons for a wrong clock: refusals that were made up, and turns of it */
-    bool ambiguous;  /* a Complete or PUT may have been done without the engine knowing */
-    bool may_differ; /* bytes were changed where nobody looks */
+    uint32_t given;   /* the newest credentials that the engine has */
+    uint32_t skews;   /* reasons for a wrong clock: refusals that were made up, and turns of it */
+    bool may_differ;  /* bytes were changed where nobody looks */
+    bool stale;       /* a part of an older file came late, in this session */
+    bool overwritten; /* the object's last write is one that nobody hears, of other bytes */
     bool lied;
     bool word; /* S3 said that it made the object, of the parts of this upload ... */
     char word_id[24];
@@ -254,7 +256,8 @@ typedef struct world {
     char gone_id[24];
     char known_id[24]; /* of the upload that this session began, or asked for its parts */
     bool aborting;     /* it was tried to abort */
-    bool final_shown;  /* of the answer that ended it: */
+    bool looked;       /* the answer that ended it was HEAD's; */
+    bool final_shown;  /* of that answer: */
     char final_etag[48], final_version[24];
     bool final_vouched, final_etag_vouched, final_etag_md5;
     ph_receipt receipt;
@@ -277,6 +280,9 @@ bool sim_fault(world *w, fault f);
 uint64_t sim_host_ms(const world *w);
 void sim_later(world *w, uint64_t at_ms, happening_kind kind, uint32_t id, int err, exchange *x);
 void sim_release(exchange *x);
+
+/* One of so many seeds is run twice, and the hashes of its transcripts are compared. */
+#define SIM_TWICE 64u
 
 /* Run one. Give whether all was well; the transcript goes to `trace`, if that is not NULL. */
 typedef struct sim_result {
@@ -326,6 +332,8 @@ void judge_ask(world *w, live *l);
 void judge_granted(world *w, const live *l); /* what was granted last */
 void judge_denied(world *w, const live *l, int err);
 void judge_excuse(world *w, int err);
+/* May one of two engines at the same upload fail so, for what the other one did? */
+bool judge_of_two(int err);
 void judge_text(world *w, const char *where, ph_str text);
 void judge_session(world *w); /* one begins */
 void judge_give_up(world *w); /* parts will be cancelled */
