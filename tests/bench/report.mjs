@@ -148,6 +148,7 @@ export function report() {
     const records = cases.map((name) => load(`${out}/results/${name}.json`));
     if (!records.length) return;
     const { machine, settings, files } = records[0];
+    const checked = Object.keys(NAMES).slice(2).filter((who) => records.some(({ runs }) => runs[who]));
     const packages = load(`${root}tests/bench/package-lock.json`).packages;
     const versions = Object.entries(packages)
         .filter(([path]) => /^(uppy5\/)?node_modules\/(@uppy\/aws-s3|@aws-sdk\/lib-storage|@aws-amplify\/storage|evaporate)$/.test(path))
@@ -162,7 +163,7 @@ export function report() {
         '- **Wall** is from the choice of the file to the end of the upload, with the page loaded before. **CPU** is that of all processes of the browser in this time. **Memory** is what its tab (page and workers), or all of the browser, has at most above the empty page. **Longest task** is of the page\'s main thread; browsers tell of those over 50 ms.',
         `- Equal settings: parts of ${settings.partSize / MIB} MiB, ${settings.concurrency} at a time. Uppy 6 sends the parts of one file one after the other at any setting. Amplify's part size (5 MiB) and number (4) are fixed, so it is only among the defaults.`,
         '- **The floor** is a loop of bare `fetch(PUT)` of Blob slices: unsigned, unhashed, no Create, no Complete. **One read** reads the file once in a worker and sends nothing: together they are the least that a checked upload can cost while the browser reads what it sends itself.',
-        `- What they check: ${Object.values(NAMES).slice(2).map(([name, checks]) => `${name} ${checks}`).join('; ')}.`,
+        `- What they check: ${checked.map((who) => NAMES[who].join(' ')).join('; ')}.`,
         '',
         ...records.map(section),
     ];
