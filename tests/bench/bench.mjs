@@ -251,6 +251,7 @@ for (const [name, where] of commandLines) {
     writeFileSync(`${out}/results/cli-${name}.json`, JSON.stringify(record, null, 1));
 }
 
+(await seaweedfs)?.stop(); // it tidies up for minutes
 for (const script of ['overhead', 'kernels', 'pipeline']) {
     const path = `${root}tests/bench/${script}.mjs`;
     if (!existsSync(path) || (only.length && !only.includes(script))) continue;

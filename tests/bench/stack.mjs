@@ -74,7 +74,8 @@ export async function startSeaweedfs(folder) {
     mkdirSync(folder, { recursive: true });
     execFileSync(script, ['stop', folder]); // one that was left behind
     execFileSync(script, ['start', folder, String(port)], { stdio: ['ignore', 'ignore', 'inherit'] });
-    stops.push(() => execFileSync(script, ['stop', folder], { stdio: 'ignore' }));
+    const stop = () => execFileSync(script, ['stop', folder], { stdio: 'ignore' });
+    stops.push(stop);
     execFileSync(`${root}build/venv/bin/python`, [`${here}/bucket.py`, folder, BUCKET]);
     const env = Object.fromEntries(
         readFileSync(`${folder}/env`, 'utf8').trim().split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)),
@@ -85,6 +86,7 @@ export async function startSeaweedfs(folder) {
         bucket: BUCKET,
         region: env.AWS_REGION,
         keys: { accessKeyId: env.AWS_ACCESS_KEY_ID, secretAccessKey: env.AWS_SECRET_ACCESS_KEY },
+        stop,
     };
 }
 
