@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 
 import puppeteer from '../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
 import webdriver from '../../web/node_modules/selenium-webdriver/index.js';
-import { until } from './harness.mjs';
+import { until, within } from './harness.mjs';
 
 const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 
@@ -154,36 +154,49 @@ async function viaWebDriver(profile) {
         xvfb.once('error', reject);
         xvfb.once('exit', (code) => reject(new Error(`Xvfb: ${code}`)));
     });
-    const port = await freePort();
-    const driver = spawn('WebKitWebDriver', [`--port=${port}`], {
-        env: { ...process.env, DISPLAY: display, HOME: profile, XDG_CACHE_HOME: '', XDG_DATA_HOME: '', GDK_BACKEND: 'x11' },
-        stdio: 'ignore',
-    });
-    const url = `http://127.0.0.1:${port}`;
-    await until(() => fetch(`${url}/status`).then((answer) => answer.ok, () => false), 'WebKitWebDriver');
-    let session;
+    let driver, url, session;
+    const start = async () => {
+        const port = await freePort();
+        driver = spawn('WebKitWebDriver', [`--port=${port}`], {
+            env: { ...process.env, DISPLAY: display, HOME: profile, XDG_CACHE_HOME: '', XDG_DATA_HOME: '', GDK_BACKEND: 'x11' },
+            stdio: 'ignore',
+        });
+        url = `http://127.0.0.1:${port}`;
+        await until(() => fetch(`${url}/status`).then((answer) => answer.ok, () => false), 'WebKitWebDriver');
+    };
+    const quit = () => within(Promise.resolve(session?.quit()), 'WebKit to quit', 20_000).catch(() => {});
+    const begin = async () =>
+        new webdriver.Builder()
+            .usingServer(url)
+            .withCapabilities({
+                browserName: 'MiniBrowser',
+                unhandledPromptBehavior: 'accept',
+                'webkitgtk:browserOptions': {
+                    binary: process.env.WEBKIT ?? MINI_BROWSER,
+                    args: ['--automation'],
+                },
+            })
+            .build();
+    await start();
     return {
-        pid: driver.pid,
+        get pid() {
+            return driver.pid;
+        },
         open: async (address) => {
-            await session?.quit().catch(() => {});
-            session = await new webdriver.Builder()
-                .usingServer(url)
-                .withCapabilities({
-                    browserName: 'MiniBrowser',
-                    unhandledPromptBehavior: 'accept',
-                    'webkitgtk:browserOptions': {
-                        binary: process.env.WEBKIT ?? MINI_BROWSER,
-                        args: ['--automation'],
-                    },
-                })
-                .build();
+            await quit();
+            // Now and then it never says that the browser is there: then another driver does.
+            session = await within(begin(), 'WebKit', 60_000).catch(async () => {
+                driver.kill('SIGKILL');
+                await start();
+                return within(begin(), 'WebKit', 60_000);
+            });
             await session.manage().setTimeouts({ script: 120_000 });
             const tab = new WebDriverTab(session);
             await tab.goto(address);
             return tab;
         },
         close: async () => {
-            await session?.quit().catch(() => {});
+            await quit();
             driver.kill();
             xvfb.kill();
         },

@@ -3,6 +3,7 @@
 // throws, and the tests that follow run all the same.
 
 const tests = [];
+const TEST_LIMIT_MS = 600_000;
 /** Only those whose name, with the place before it, has this word. */
 const wanted = process.argv[2] ?? '';
 let passed = 0;
@@ -20,7 +21,7 @@ async function runOne(name, run) {
     const begin = performance.now();
     const seconds = () => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
     try {
-        await run();
+        await within(Promise.resolve().then(run), 'the end of the test', TEST_LIMIT_MS);
         passed++;
         console.log(`ok    ${name} (${seconds()})`);
     } catch (error) {
@@ -64,6 +65,15 @@ export async function runIn(places, hooks) {
         await hooks.finally();
     }
     finish();
+}
+
+/** Wait for a promise, but not for ever. */
+export function within(promise, what, limitMs) {
+    let timer;
+    const late = new Promise((resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`waited ${limitMs} ms for ${what}`)), limitMs);
+    });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** WebKit's driver says now and then that it cannot read what a script gave: then ask again. */
