@@ -215,7 +215,7 @@ static void judge_pace(world *w, uint64_t length, uint32_t sending, bool again)
 void judge_request(world *w, const live *l, const ph_request *r)
 {
     uint32_t sending = 0, same = 0;
-    bool sure = !w->inquiries && !loses_parts(w, &l->x->rq); /* of what is stored */
+    bool lost = loses_parts(w, &l->x->rq), sure = !w->inquiries && !lost; /* of what is stored */
     for (uint32_t i = 0; i < w->live_count; i++) {
         const live *other = &w->live[i];
         bool part = other->kind == L_REQUEST && (other->op == S3_PART || other->op == S3_PUT);
@@ -247,7 +247,7 @@ void judge_request(world *w, const live *l, const ph_request *r)
             length = w->plan.size;
         if (n > w->plan.part_count || r->offset != from || r->length != length)
             sim_bug(w, "sends other bytes as part %u", n);
-        else if ((w->parts[n].stored || w->parts[n].listed) && !loses_parts(w, &l->x->rq))
+        else if ((w->parts[n].stored || w->parts[n].listed) && !lost)
             sim_bug(w, "sends part %u again, which is stored", n);
         else if (!w->parts[n].restarts && !same && !w->parts[n].twice &&
                  must_rest(w, w->parts[n].fails, w->parts[n].rests))
