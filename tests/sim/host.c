@@ -735,7 +735,7 @@ static void granted(world *w, const happening *h)
         judge_denied(w, l, PH_ERR_BAD_JSON);
     } else {
         host_grant_text(w, w->presign_checks ? &l->checksum : NULL, document, sizeof document);
-        judge_granted(w, l);
+        judge_granted(w);
     }
     sim_say(w, "< granted %u # of %u", w->grant_count, w->grant_count);
     uint32_t id = l->id;

@@ -674,18 +674,15 @@ void judge_give_up(world *w)
 }
 
 /* see world.h */
-void judge_ask(world *w, live *l)
+void judge_ask(world *w, const live *l)
 {
-    l->aborts = state_of(w) == PH_STATE_ABORTING;
     if ((l->why == PH_WHY_FIRST) != !w->given || (l->why == PH_WHY_REFUSED && !w->refused))
         sim_bug(w, "asks for credentials for another reason");
 }
 
 /* see world.h */
-void judge_granted(world *w, const live *l)
+void judge_granted(world *w)
 {
-    if (state_of(w) == PH_STATE_ABORTING && !l->aborts)
-        return; /* it has failed meanwhile: what is granted comes too late */
     w->given = w->grant_count;
     w->refused = false;
     w->begun = true;

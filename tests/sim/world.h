@@ -111,7 +111,6 @@ typedef struct live {
     uint32_t clock_fix; /* the same */
     bool refused_since; /* ASK: credentials were refused meanwhile */
     bool given_up;      /* it will be cancelled */
-    bool aborts;        /* credentials: asked for in order to abort */
     bool slept;         /* it was under way when the host slept, and knows it */
     uint32_t rest;      /* in which it looks; 0: none */
 } live;
@@ -328,8 +327,8 @@ void twin_end(world *w);
 void judge_request(world *w, const live *l, const ph_request *r);
 /* A request ended with `err`; `answer` may be NULL. Called before the engine is told. */
 void judge_outcome(world *w, const live *l, int err, const s3_answer *answer);
-void judge_ask(world *w, live *l);
-void judge_granted(world *w, const live *l); /* what was granted last */
+void judge_ask(world *w, const live *l);
+void judge_granted(world *w); /* what was granted last */
 void judge_denied(world *w, const live *l, int err);
 void judge_excuse(world *w, int err);
 /* May one of two engines at the same upload fail so, for what the other one did? */
