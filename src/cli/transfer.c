@@ -167,15 +167,20 @@ static bool is_early(const transfer *x)
     return status_of(x) / 100 == 2 && x->from_file && x->read < x->length;
 }
 
+static void begin_head(transfer *x)
+{
+    ph_buf_reset(&x->head);
+    x->end_count = 0;
+    x->head_ended = false;
+}
+
 /* One line of the head. A new status line begins the head of another answer, as after 100. */
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
     transfer *x = user;
     ph_str value = {data, size * count};
     if (ph_str_starts(value, PH_STR("HTTP/"))) {
-        ph_buf_reset(&x->head);
-        x->end_count = 0;
-        x->head_ended = false;
+        begin_head(x);
         return size * count;
     }
     if (!x->head_ended && ph_str_trim(value).len == 0) {
@@ -184,6 +189,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
             return refuse(x, "the server said yes before it had all that was sent");
         if (status_of(x) == 101) /* libcurl would wait for the end of the connection */
             return refuse(x, "the server switched to another protocol");
+        if (status_of(x) / 100 == 1) { /* the answer itself is still to come */
+            begin_head(x);
+            return size * count;
+        }
     }
     ph_str name = ph_str_trim(ph_str_cut(&value, ':'));
     if (!name.len || !value.ptr || !ph_str_is_utf8(value))

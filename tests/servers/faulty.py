@@ -775,6 +775,15 @@ def _(r):
     return False
 
 
+@fault("continue-slow")
+def _(r):
+    """One after which the answer takes longer than an answer that has begun may pause: 30 seconds."""
+    r.wfile.write(b"HTTP/1.1 102 Processing\r\nX-Interim: yes\r\n\r\n")
+    r.wfile.flush()
+    time.sleep(33)
+    return False
+
+
 @fault("switch")
 def _(r):
     """To another protocol, which nobody asked for, and silence: once."""
