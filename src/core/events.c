@@ -138,9 +138,11 @@ static void measure(ph_upload *u, uint64_t now_ms, const ph_slot *slot)
     uint64_t begun_ms = slot->begun_ms, length = ph_ledger_length(&u->ledger, slot->part_number);
     /* What took longer than it may was asleep, or the clock was turned. */
     uint64_t ms = now_ms > begun_ms ? ph_least(now_ms - begun_ms, slot->limit_ms) : 1;
-    double took = (double)ms;
+    double rate = (double)length / (double)ms;
+    bool slower =
+        slot->timeouts > 0; /* or what the others had would not have been too short for it */
     if (length * 2 >= u->ledger.plan.part_size)
-        u->rate = u->rate > 0 ? (3 * u->rate + (double)length / took) / 4 : (double)length / took;
+        u->rate = u->rate > 0 && !slower ? (3 * u->rate + rate) / 4 : rate;
     uint64_t quiet_ms = now_ms + ms / 2;
     if (u->options.polite && quiet_ms > u->pace_ms)
         u->pace_ms = quiet_ms;

@@ -982,9 +982,11 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     r->part_number = u->single ? 0 : slot->part_number;
     r->stall_ms = 30 * SECOND;
     r->answer_ms = 120 * SECOND;
-    /* A line that became slower gets more each time. */
-    uint32_t doubled = slot->timeouts < 3 ? slot->timeouts : 3;
-    slot->limit_ms = r->answer_ms + (usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1) << doubled);
+    uint64_t usual = usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1);
+    uint64_t slowest = (uint64_t)((double)r->length / SLOWEST * 8);
+    for (uint32_t i = 0; i < slot->timeouts && usual < slowest; i++)
+        usual *= 2; /* a line that became slower gets more each time */
+    slot->limit_ms = r->answer_ms + usual;
     r->limit_ms = slot->limit_ms;
     if (u->options.max_rate) {
         uint64_t from = u->pace_ms > now_ms ? u->pace_ms : now_ms;
