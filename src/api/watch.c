@@ -39,7 +39,7 @@ static void *watch(void *context)
     pthread_mutex_lock(&w->mutex);
     while (!w->stopping) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += STEP_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
@@ -63,7 +63,11 @@ api_watch *api_watch_start(uint32_t seconds)
         return NULL;
     w->limit_ms = (uint64_t)seconds * 1000;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->ended, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* the other one may be set back */
+    pthread_cond_init(&w->ended, &clock);
+    pthread_condattr_destroy(&clock);
     if (pthread_create(&w->thread, NULL, watch, w) == 0)
         return w;
     free(w);
