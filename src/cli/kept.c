@@ -243,8 +243,10 @@ int kept_write(const kept *k, ph_str snapshot)
     int why = errno;
     good = close(fd) == 0 && good;
     if (good) {
-        good = renameat(k->folder, name, k->folder, k->name) == 0 && sync_folder(k->folder);
+        good = renameat(k->folder, name, k->folder, k->name) == 0;
         why = errno;
+        sync_folder(
+            k->folder); /* if it cannot be, the snapshot is there all the same, but after a power cut */
     } else {
         unlinkat(k->folder, name, 0);
     }
