@@ -39,7 +39,6 @@ typedef struct host {
     int refusal;        /* what S3 last said against the credentials */
     bool kept;          /* there is a snapshot */
     int last_err;       /* of what was tried again last */
-    unsigned lacks;     /* what the server was found not to know, bits of ph_lack */
     bool aborted;
     uint64_t asleep_ms;  /* how long the machine has slept, ever */
     uint64_t turn_ms;    /* when the loop was last here */
@@ -162,21 +161,16 @@ static void forget(host *h)
     h->kept = false;
 }
 
-static void learn(host *h, int err)
+/* Only what an upload succeeded without: where a server names nothing it is a guess, and may be wrong. */
+static void learn(const host *h, unsigned lacks)
 {
-    for (unsigned i = 0; i < PH_LACK_COUNT; i++) {
-        if (ph_lack_err(i) != err || h->lacks & 1u << i)
-            continue;
-        h->lacks |= 1u << i;
-        if (h->options->place.len)
-            kept_learn(h->options->place, h->lacks);
-    }
+    unsigned known = h->options->upload->server_lacks;
+    if (h->options->place.len && (lacks & ~known))
+        kept_learn(h->options->place, lacks | known);
 }
 
 static void notice(host *h, const ph_notice *n)
 {
-    if (n->kind == PH_NOTICE_WARNING)
-        learn(h, n->err);
     if (n->kind == PH_NOTICE_RETRY)
         h->last_err = n->err;
     if (n->kind == PH_NOTICE_RETRY &&
@@ -258,6 +252,14 @@ static int tell_answer(host *h, const ph_event *e)
     return err;
 }
 
+/* It has come to an end, which is to be said, whatever else happened meanwhile. */
+static bool is_over(const host *h)
+{
+    ph_progress p;
+    ph_upload_progress(h->upload, &p);
+    return p.state == PH_STATE_DONE || p.state == PH_STATE_FAILED;
+}
+
 static int collect(host *h)
 {
     const ph_event rise = {.kind = PH_EVENT_WOKE};
@@ -280,7 +282,7 @@ static int collect(host *h)
         err = tell(h, &event);
     if (err == PH_OK && awake) /* after the answers that came meanwhile: nobody gets them twice */
         err = tell(h, &rise);
-    if (err == PH_OK && stopped && h->kept && !h->options->abort)
+    if (err == PH_OK && stopped && h->kept && !h->options->abort && !is_over(h))
         return PH_ERR_STOPPED;
     if (err == PH_OK && stopped && !h->aborted) {
         h->aborted = true;
@@ -325,7 +327,6 @@ static int start(host *h)
     upload.keep = o->kept != NULL;
     upload.snapshot = o->snapshot;
     h->kept = o->snapshot.len > 0;
-    h->lacks = upload.server_lacks;
     upload.seed = h->begun_run << 20 ^ h->begun_ms ^ (uint64_t)getpid();
     int err = ph_upload_new(&upload, now_ms(h), &h->upload);
     if (err == PH_OK && o->abort) {
@@ -354,9 +355,10 @@ int host_run(const host_options *o)
     int code;
     if (err != PH_OK)
         code = report_error(&h.report, err, NULL);
-    else if (last.kind == PH_ACTION_DONE)
+    else if (last.kind == PH_ACTION_DONE) {
+        learn(&h, last.u.receipt.server_lacks);
         code = report_receipt(&h.report, &last.u.receipt);
-    else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && last.u.failure.resumable)
+    } else if (o->abort && last.u.failure.err == PH_ERR_ABORTED && last.u.failure.resumable)
         code = report_error(
             &h.report, h.last_err ? h.last_err : PH_ERR_REFUSED,
             "S3 may still have parts of the upload: run the command again with --abort");

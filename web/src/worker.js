@@ -287,6 +287,7 @@ function advance(job) {
                     job.held = !free;
                     return false;
                 case 'done':
+                    learn(job, action.receipt.serverLacks ?? []);
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
                     return false;
                 case 'failed':
@@ -905,14 +906,18 @@ const servers = new Map();
  */
 const serverOf = (job) => config.api ?? /** @type {any} */ (job.request.options).endpoint;
 
-/** @param {Job} job @param {string} code */
-function learn(job, code) {
+/**
+ * Only what an upload succeeded without: where a server names nothing it is a guess, and may be wrong.
+ * @param {Job} job @param {string[]} codes
+ */
+function learn(job, codes) {
     const place = serverOf(job);
     if (place === undefined) return;
     /** @type {import('./store.js').Server} */
     const { lacks, learnedMs } = servers.get(place) ?? { place, lacks: [], learnedMs: Date.now() };
-    if (lacks.includes(code)) return;
-    const server = { place, lacks: [...lacks, code], learnedMs };
+    const found = codes.filter((code) => !lacks.includes(code));
+    if (!found.length) return;
+    const server = { place, lacks: [...lacks, ...found], learnedMs };
     servers.set(place, server);
     if (config.keep) store.learn(server).catch(() => {}); // then this page alone knows it
 }
@@ -930,7 +935,6 @@ async function recall() {
 
 /** @param {Job} job @param {Notice} notice */
 function notice(job, notice) {
-    if (notice.kind === 'warning' && notice.code?.startsWith('LACKS_')) learn(job, notice.code);
     if (notice.kind === 'part' && notice.partNumber && notice.partState) {
         // Only the newest state of each part matters.
         job.parts.set(notice.partNumber - 1, engine.tables.partStates.indexOf(notice.partState));
