@@ -247,6 +247,9 @@ typedef enum ph_lack {
 /* Give the code of the bit `1 << i`, for i below PH_LACK_COUNT. */
 int ph_lack_err(unsigned i);
 
+/* Give the bit whose code has this name, or 0. */
+unsigned ph_lack_named(ph_str name);
+
 typedef struct ph_upload_options {
     ph_target target; /* bucket and key may come with the credentials instead */
     ph_object object;
@@ -257,7 +260,7 @@ typedef struct ph_upload_options {
     ph_checksum_type type; /* PH_TYPE_NONE: FULL_OBJECT where the algorithm allows it */
     ph_payload payload;
     unsigned
-        server_lacks; /* bits of ph_lack, from the warnings of an earlier upload; 0: none known */
+        server_lacks; /* bits of ph_lack, from the receipt of an earlier upload; 0: none known */
     uint32_t concurrency; /* parts sent at the same time at most, 1..32; 0: 6, and up to 8 while
                                that makes it faster */
     uint64_t max_rate;    /* bytes a second, on the average of some parts; 0: as fast as it goes */

@@ -231,9 +231,7 @@ static unsigned read_lacks(const ph_json *list)
 {
     unsigned lacks = 0;
     for (const ph_json *code = ph_json_first(list); code; code = ph_json_next(code))
-        for (unsigned i = 0; i < PH_LACK_COUNT; i++)
-            if (ph_str_equal(ph_json_text(code), ph_str_from(ph_err_name(ph_lack_err(i)))))
-                lacks |= 1u << i;
+        lacks |= ph_lack_named(ph_json_text(code));
     return lacks;
 }
 

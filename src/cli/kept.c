@@ -306,9 +306,7 @@ unsigned kept_lacks(ph_str place)
         ph_str rest = ph_buf_view(&text);
         while (rest.ptr) {
             ph_str line = ph_str_cut(&rest, '\n');
-            for (unsigned i = 0; i < PH_LACK_COUNT; i++)
-                if (ph_str_equal(line, ph_str_from(ph_err_name(ph_lack_err(i)))))
-                    lacks |= 1u << i;
+            lacks |= ph_lack_named(line);
         }
     }
     ph_buf_clear(&text);

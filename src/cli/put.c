@@ -382,9 +382,11 @@ static const char *find_change(const arguments *a, const ph_upload_options *was,
     const ph_upload_options *is = &a->upload;
     if (is->part_size && is->part_size != was->part_size)
         return "part-size";
-    if (a->alg_given && is->alg != was->alg)
+    /* What the server lacks is not what was asked for. */
+    bool lessened = was->server_lacks & (PH_LACK_CHECKSUM | PH_LACK_CONTENT_MD5);
+    if (a->alg_given && is->alg != was->alg && !lessened)
         return "checksum";
-    if (is->type != PH_TYPE_NONE && is->type != was->type)
+    if (is->type != PH_TYPE_NONE && is->type != was->type && !lessened)
         return "checksum-type";
     if (is->object.overwrite != was->object.overwrite)
         return "no-overwrite";

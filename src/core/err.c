@@ -3,6 +3,7 @@
  * err - errors.def as a table, and what is asked of it.
  */
 #include "err.h"
+#include "str.h"
 
 #include <string.h>
 
@@ -68,4 +69,13 @@ int ph_lack_err(unsigned i)
     static const int errors[PH_LACK_COUNT] = {PH_ERR_LACKS_CHECKSUM, PH_ERR_LACKS_CONTENT_MD5,
                                               PH_ERR_LACKS_IF_NONE_MATCH};
     return errors[i];
+}
+
+/* see parthaul.h */
+unsigned ph_lack_named(ph_str name)
+{
+    for (unsigned i = 0; i < PH_LACK_COUNT; i++)
+        if (ph_str_equal(name, ph_str_from(ph_err_name(ph_lack_err(i)))))
+            return 1u << i;
+    return 0;
 }

@@ -92,7 +92,8 @@ const char *ph_verified_name(ph_verified v)
 }
 
 /* Bits of ph_lack, as a list of their codes; left out where there are none. */
-static void add_lacks(ph_buf *b, const char *name, unsigned lacks)
+/* see json_out.h */
+void ph_json_add_lacks(ph_buf *b, const char *name, unsigned lacks)
 {
     if (!lacks)
         return;
@@ -122,7 +123,7 @@ void ph_json_add_receipt(ph_buf *b, const ph_receipt *r)
     ph_json_add_cstr(b, "verified", ph_verified_name(r->verified));
     if (r->unseen)
         ph_json_add_bool(b, "unseen", true);
-    add_lacks(b, "serverLacks", r->server_lacks);
+    ph_json_add_lacks(b, "serverLacks", r->server_lacks);
     ph_json_add_u64(b, "retries", r->retries);
 }
 

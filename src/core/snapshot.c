@@ -104,6 +104,7 @@ void ph_snapshot_write(const ph_upload_options *o, ph_str upload_id, bool opaque
     add_object(out, &o->object);
     add_text(out, "uploadId", upload_id);
     add_true(out, "opaqueEtags", opaque_etags);
+    ph_json_add_lacks(out, "serverLacks", o->server_lacks);
     char check[CHECK_LEN];
     make_check(ph_buf_view_from(out, from), check);
     ph_buf_add(out, check, sizeof check);
@@ -176,6 +177,9 @@ static void read_members(const ph_json *doc, ph_snapshot *s)
     read_object(doc, s);
     s->upload_id = ph_json_member_text(doc, "uploadId");
     s->opaque_etags = flag(doc, "opaqueEtags");
+    const ph_json *lack = ph_json_first(ph_json_member(doc, "serverLacks"));
+    for (; lack; lack = ph_json_next(lack))
+        o->server_lacks |= ph_lack_named(ph_json_text(lack));
 }
 
 /* Could an upload be like this? Only one of several parts is kept. */

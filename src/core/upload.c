@@ -126,6 +126,7 @@ static int go_on_from(const ph_snapshot *s, ph_upload_options *o)
     o->alg = kept->alg;
     o->type = kept->type;
     o->payload = kept->payload;
+    o->server_lacks = kept->server_lacks | (o->server_lacks & PH_LACK_IF_NONE_MATCH);
     o->presign_limit = 0;
     if (!o->name.len)
         o->name = kept->name;
@@ -196,7 +197,8 @@ static void warn_lacks(ph_upload *u, unsigned lacks)
 static void note_known_lacks(ph_upload *u)
 {
     ph_upload_options *o = &u->options;
-    unsigned known = o->server_lacks, lacks = 0;
+    unsigned known = o->server_lacks,
+             lacks = u->resumed ? known & ~(unsigned)PH_LACK_IF_NONE_MATCH : 0;
     ph_alg alg = u->resumed ? o->alg : alg_without(o->alg, known);
     if (alg != o->alg)
         lacks = known & (o->alg == PH_ALG_MD5 ? PH_LACK_CONTENT_MD5
@@ -760,6 +762,8 @@ static int give_snapshot(ph_upload *u, ph_action *out)
     o.target = target_of(u);
     o.part_size = u->ledger.plan.part_size;
     o.type = u->type;
+    /* What keeps objects from being overwritten is tried again. */
+    o.server_lacks = u->lacks & ~(unsigned)PH_LACK_IF_NONE_MATCH;
     ph_buf_reset(&u->snapshot);
     ph_snapshot_write(&o, u->upload_id, u->opaque_etags, &u->snapshot);
     if (u->snapshot.err != PH_OK)

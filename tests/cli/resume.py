@@ -371,6 +371,17 @@ def try_lacks(w):
     path.unlink()
 
 
+def try_lacks_resumed(w):
+    """What the server lacks is no other option than the one that the upload was begun with."""
+    key, asked = "faults/knows-no-checksums@resumed", ("--checksum", "crc64nvme", "--checksum-type", "full-object")
+    w.begin(key, 2, *asked)
+    code, receipt, err = w.put(key, *asked)
+    check("lacks resumed: done and said", (code, receipt.get("serverLacks"), "checksum headers" in err),
+          (0, ["LACKS_CHECKSUM"], True))
+    for path in w.kept(".server"):
+        path.unlink()
+
+
 def try_lacks_apis(w):
     """What one server lacks is not what the API's own server lacks."""
     small = w.folder / "small"
@@ -429,7 +440,7 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_apis, try_frozen, try_frozen_connecting, try_secrets,
-                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_apis,
+                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_resumed, try_lacks_apis,
                      try_options, try_nowhere):
             part(w)
     finally:

@@ -33,6 +33,7 @@ static ph_upload_options options_of(void)
         .alg = PH_ALG_SHA256,
         .type = PH_TYPE_COMPOSITE,
         .payload = PH_PAYLOAD_SIGNED,
+        .server_lacks = PH_LACK_CHECKSUM | PH_LACK_IF_NONE_MATCH,
         .object = {.metadata = metadata, .metadata_count = COUNT(metadata), .overwrite = true},
     };
     for (size_t i = 0; i < PH_PROP_COUNT; i++)
@@ -122,6 +123,7 @@ static void test_round(void)
         CHECK_INT(r->alg, o.alg);
         CHECK_INT(r->type, o.type);
         CHECK_INT(r->payload, o.payload);
+        CHECK_INT(r->server_lacks, o.server_lacks);
         CHECK(r->object.overwrite == o.object.overwrite);
         CHECK(s.opaque_etags == (full != 0));
         for (size_t i = 0; i < PH_PROP_COUNT; i++)
