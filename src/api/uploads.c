@@ -112,6 +112,7 @@ static int answer_put(batch *b, const api_file *f, ph_str key)
         ph_json_open(out, NULL);
         ph_json_add_cstr(out, "uploadType", "put");
         add_place(b, key);
+        ph_json_add_bool(out, "newKey", true);
         ph_json_add_cstr(out, "method", "PUT");
         ph_json_add_text(out, "url", ph_buf_view(&url));
         ph_json_open(out, "headers");

@@ -145,6 +145,7 @@ static int read_grant(const ph_json *doc, ph_grant *out)
         err = ph_str_copy(url, &out->url);
         if (err == PH_OK)
             err = read_headers(ph_json_member(doc, "headers"), out);
+        out->new_key = ph_json_is_true(ph_json_member(doc, "newKey"));
     } else {
         const ph_json *inner = either(doc, "Credentials", "credentials");
         err = read_creds(ph_json_is_null(inner) ? doc : inner, &out->creds);

@@ -706,7 +706,7 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     bool exists = reply.err == PH_ERR_EXISTS && u->single, lost = slot->attempt.maybe_done;
     if (reply.err == PH_OK) {
         err = part_stored(u, now_ms, slot, &reply, confirmed);
-    } else if (exists && lost && ph_upload_is_presigned(u)) {
+    } else if (exists && ph_upload_is_presigned(u) && (lost || u->grant.new_key)) {
         /* Only this URL can write this key, and only with this checksum. */
         err = part_stored(u, now_ms, slot, &reply, false);
     } else if (exists && !ph_upload_is_presigned(u)) {
