@@ -412,6 +412,24 @@ test('what the credentials API answers has a code, or is asked again', async () 
     assert.equal(`${reason.code}: ${reason.message}`, 'NO_CREDENTIALS: the credentials API cannot be reached or failed');
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('the answers to small files are lost, and the browser sends some again by itself', async () => {
+    if (strict) return console.log('SKIP: the API stands before the other server');
+    const token = mint(demo, { sub: `twice-${browser.name}` });
+    await faults.rules();
+    await page.evaluate((api, token) => {
+        window.parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
+        window.putSix = (name) => Promise.all(
+            [...Array(6)].map((_, i) => parthaul.upload(new Blob([name, i]), { name }).done.catch(plain)),
+        );
+    }, demo.api, token);
+    const ends = await page.evaluate(() => putSix('first')); // connections that are kept are needed
+    await faults.rules({ operation: 'PutObject', lose: true, times: 3 });
+    ends.push(...(await page.evaluate(() => putSix('again').finally(() => parthaul.close()))));
+    for (const end of ends) assert.ok(end.verified, JSON.stringify(end));
+    const log = await faults.log(); // since the rule
+    assert.equal(log.filter(({ operation }) => operation === 'POST /v1/uploads').length, 6, 'a second key is a second object');
+});
+
 test('files of every kind of size and name, and every checksum', async () => {
     if (!strict) return console.log('SKIP: page.mjs does so with the API');
     await faults.rules();
