@@ -272,6 +272,7 @@ static void choose_way(world *w, live *l, const ph_request *r)
     }
     if (arrive)
         sim_later(w, arrives, H_ARRIVE, 0, 0, x);
+    x->resent = arrive && sim_fault(w, F_RESENT);
     if (arrive && sim_fault(w, F_TWICE))
         sim_later(w, arrives + sim_below(w, 5 * MINUTE), H_ARRIVE, 0, 0, x);
 }
@@ -370,6 +371,18 @@ static void note_write(world *w, const exchange *x, bool done, bool unheard)
         w->overwritten = unheard && !s3_holds_file(&w->s3, w->began_version);
 }
 
+/* Returns whether it was done. */
+static bool do_unheard(world *w, exchange *x)
+{
+    s3_answer ignored = {0};
+    s3_do(&w->s3, &x->rq, &ignored);
+    bool done = ignored.done;
+    if (x->rq.op == S3_CREATE && done)
+        s3_find(&w->s3, ignored.created)->pardoned = true;
+    s3_answer_clear(&ignored);
+    return done;
+}
+
 /* see world.h */
 void host_arrive(world *w, exchange *x)
 {
@@ -379,12 +392,9 @@ void host_arrive(world *w, exchange *x)
     if (x->arrived) { /* the same once more; nobody hears the answer */
         s3_answer ignored = {0};
         bool refused = x->status && !x->done_all_the_same;
-        if (let_in(w, x, &ignored) && !refused)
-            s3_do(&w->s3, &x->rq, &ignored);
-        note_stale(w, x, ignored.done);
-        note_write(w, x, ignored.done, true);
-        if (x->rq.op == S3_CREATE && ignored.done)
-            s3_find(&w->s3, ignored.created)->pardoned = true;
+        bool done = let_in(w, x, &ignored) && !refused && do_unheard(w, x);
+        note_stale(w, x, done);
+        note_write(w, x, done, true);
         s3_answer_clear(&ignored);
         return;
     }
@@ -399,8 +409,11 @@ void host_arrive(world *w, exchange *x)
             judge_list(w, &x->rq);
         if (x->falsely)
             s3_lie_completed(&w->s3, &x->rq, x->falsely, x->named, &x->an);
-        else if (!x->status || x->done_all_the_same)
+        else if (!x->status || x->done_all_the_same) {
+            if (x->resent)
+                do_unheard(w, x);
             s3_do(&w->s3, &x->rq, &x->an);
+        }
         if (x->status) {
             bool done = x->an.done;
             s3_answer_clear(&x->an);
@@ -668,9 +681,9 @@ void host_grant_text(world *w, const ph_digest *checksum, char *out, size_t size
         }
         snprintf(out, size,
                  "{\"uploadType\":\"put\",\"url\":\"https://bkt.s3.us-east-1.amazonaws.com/"
-                 "k?X-Amz-Signature=pReSiGn%u\",\"headers\":{\"x-amz-meta-a\":\"b\"%s%s}%s%s}",
-                 n, w->options.object.overwrite ? "" : ",\"if-none-match\":\"*\"", sum, time,
-                 place);
+                 "k?X-Amz-Signature=pReSiGn%u\",\"headers\":{\"x-amz-meta-a\":\"b\"%s%s}%s%s%s}",
+                 n, w->options.object.overwrite ? "" : ",\"if-none-match\":\"*\"", sum,
+                 w->session == 1 ? ",\"newKey\":true" : "", time, place);
     } else
         snprintf(out, size,
                  "{\"Credentials\":{\"AccessKeyId\":\"AKID%u\",\"SecretAccessKey\":\"sEcReT%u\","

@@ -37,7 +37,7 @@ bool sim_fault(world *w, fault f)
     w->budget--;
     w->happened[f]++;
     w->last_fault_ms = w->now_ms;
-    if (f != F_SLOW && f != F_HOLD && f != F_ECHO && f != F_HIDE && f != F_TWICE)
+    if (f != F_SLOW && f != F_HOLD && f != F_ECHO && f != F_HIDE && f != F_TWICE && f != F_RESENT)
         w->disturbed = true;
     return true;
 }

@@ -30,7 +30,8 @@ typedef enum fault {
     F_HANG,         /* no answer, ever */
     F_STRAY,        /* given up, but it arrives much later */
     F_SLOW,
-    F_TWICE,     /* it arrives twice */
+    F_TWICE, /* it arrives twice */
+    F_RESENT, /* ... since a connection was cut, and a browser sends it again: the second answer is heard */
     F_ECHO,      /* its answer comes twice */
     F_BUSY,      /* an error that passes; nothing was done */
     F_BROKEN,    /* an error that passes; it was done, perhaps */
@@ -88,7 +89,7 @@ typedef struct exchange {
     const char *code;
     int err;
     bool done_all_the_same;
-    bool mangle, lie, hide, echo, flip;
+    bool mangle, lie, hide, echo, flip, resent;
     s3_lie falsely;
     bool named;
 } exchange;
