@@ -29,8 +29,9 @@ typedef struct ph_grant {
     ph_str url;         /* upload type "put": a presigned URL ... */
     ph_header *headers; /* ... and the headers that must go with it, exactly */
     size_t header_count;
-    bool new_key;  /* ... to a key that was made for this URL: what is there is its doing */
-    ph_str bucket; /* those that are present win over the upload's options */
+    uint64_t url_expires_ms; /* 0: not said */
+    bool new_key;            /* the key was made for this URL: what is there is its doing */
+    ph_str bucket;           /* those that are present win over the upload's options */
     ph_str key;
     ph_str region;
     ph_str endpoint;
@@ -44,7 +45,8 @@ typedef struct ph_grant {
  *  - {"accessKeyId", "secretAccessKey", "sessionToken", "expiration"}, at the top or in "credentials";
  *  - Uppy Companion's {"credentials": {"AccessKeyId", ...}, "bucket", "region"};
  *  - {"uploadType": "put", "url", "headers": {...}} for a presigned PUT, each to a key of its own: a 412
- *    after a lost answer is taken for our own object, and with "newKey": true any 412;
+ *    after a lost answer is taken for our own object, and with "newKey": true any 412. "expires" says
+ *    until when no other URL is asked for because of silence;
  *  each beside optional bucket, key, region, endpoint and serverTime. Dates are texts in any form of
  *  date.h, or numbers: seconds, or milliseconds from 10^11 up. null is as good as not there.
  * Errors: PH_ERR_BAD_JSON, PH_ERR_BAD_CREDENTIALS (what must be there is not, or is no text, no URL,

@@ -180,6 +180,9 @@ static void suspect_creds(ph_upload *u, uint64_t now_ms, int err, const ph_attem
     u->silent += err == PH_ERR_NETWORK;
     if (u->silent < SUSPICIOUS || a->tries < SUSPICIOUS || u->suspected)
         return;
+    /* Another URL is for another key, and what was perhaps stored under this one would stay. */
+    if (u->grant.url_expires_ms > ph_upload_true_ms(u, now_ms))
+        return;
     u->suspected = true;
     /* Not before they can be used, as in refresh_creds. */
     u->renew_ms = u->pace_ms > now_ms ? ph_upload_true_ms(u, u->pace_ms) : 0;
