@@ -30,7 +30,7 @@ typedef struct task {
 } task;
 
 struct hasher {
-    const source *file;
+    source *file;
     void (*wake)(void *);
     void *context;
     pthread_mutex_t lock; /* over all that follows */
@@ -166,7 +166,7 @@ static void *run(void *context)
 /* ---- On the caller's ------------------------------------------------------------------------- */
 
 /* see hasher.h; signals are the caller's thread's */
-int hasher_new(const source *file, void (*wake)(void *), void *context, hasher **out)
+int hasher_new(source *file, void (*wake)(void *), void *context, hasher **out)
 {
     sigset_t all, before;
     hasher *h = calloc(1, sizeof *h);

@@ -13,7 +13,7 @@ typedef struct hasher hasher;
  * Start the threads. `wake(context)` is called from them whenever a result is there; it must return
  * at once. Errors: PH_ERR_NOMEM.
  */
-int hasher_new(const source *file, void (*wake)(void *), void *context, hasher **out);
+int hasher_new(source *file, void (*wake)(void *), void *context, hasher **out);
 
 /* Give up what runs, and end the threads. NULL is allowed. */
 void hasher_free(hasher *h);

@@ -12,7 +12,7 @@
 
 typedef struct host_options {
     const ph_upload_options *upload;
-    const source *file;
+    source *file;
     const kept *kept;   /* where to keep it; NULL: it is not */
     ph_str snapshot;    /* to go on with, or absent */
     ph_str place;       /* of the server, to keep what it does not know; absent: that is not kept */

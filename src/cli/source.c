@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The file. It is read with pread, so that parts which are digested and parts which are sent do not
- * share a position. A change is known by its size and its time of change: the digests notice all
- * changes between digesting and sending, these two those between one part and the next.
+ * share a position. A change is known by its size and its times: the digests notice all changes
+ * between digesting and sending, these those between one part and the next.
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -11,14 +11,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+/* Does this path lead to this file? */
+static bool is_name_of(const char *path, const struct stat *file)
+{
+    struct stat st;
+    return path && stat(path, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
 
 /* see source.h; O_NONBLOCK: opening a pipe would wait for somebody who writes to it */
 int source_open(const char *path, source *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    return fd < 0 ? PH_ERR_FILE_UNREADABLE : source_take(fd, out);
+    int err = fd < 0 ? PH_ERR_FILE_UNREADABLE : source_take(fd, out);
+    if (err == PH_OK) {
+        out->path = path;
+        out->named = is_name_of(path, &out->seen);
+    }
+    return err;
 }
 
 /* see source.h */
@@ -43,7 +54,10 @@ int source_take(int fd, source *out)
         errno = why;
         return err;
     }
-    *out = (source){.fd = fd, .size = (uint64_t)st.st_size, .changed = st.st_mtim};
+    *out = (source){.fd = fd,
+                    .size = (uint64_t)st.st_size,
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .seen = st};
     return PH_OK;
 }
 
@@ -71,13 +85,38 @@ int source_read(const source *s, void *to, size_t len, uint64_t offset)
     return PH_OK;
 }
 
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/*
+ * Whoever writes can set st_mtim back, but not st_ctim, which follows the mode, the owner and the names,
+ * too. What changes it without a trace (an extended attribute, a second renaming) is taken for writing:
+ * the upload can be resumed then.
+ */
+static int compare(source *s, const struct stat *st)
+{
+    const struct stat *was = &s->seen;
+    if (st->st_size != was->st_size || !is_same_time(st->st_mtim, was->st_mtim))
+        return PH_ERR_FILE_CHANGED;
+    if (is_same_time(st->st_ctim, was->st_ctim))
+        return PH_OK;
+    bool named = is_name_of(s->path, st);
+    if (st->st_mode == was->st_mode && st->st_uid == was->st_uid && st->st_gid == was->st_gid &&
+        st->st_nlink == was->st_nlink && named == s->named)
+        return PH_ERR_FILE_CHANGED;
+    s->seen = *st;
+    s->named = named;
+    return PH_OK;
+}
+
 /* see source.h */
-int source_check(const source *s)
+int source_check(source *s)
 {
     struct stat st;
-    if (fstat(s->fd, &st) != 0)
-        return PH_ERR_FILE_UNREADABLE;
-    bool same = (uint64_t)st.st_size == s->size && st.st_mtim.tv_sec == s->changed.tv_sec &&
-                st.st_mtim.tv_nsec == s->changed.tv_nsec;
-    return same ? PH_OK : PH_ERR_FILE_CHANGED;
+    pthread_mutex_lock(&s->lock);
+    int err = fstat(s->fd, &st) == 0 ? compare(s, &st) : PH_ERR_FILE_UNREADABLE;
+    pthread_mutex_unlock(&s->lock);
+    return err;
 }

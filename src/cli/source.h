@@ -6,19 +6,23 @@
 #ifndef CLI_SOURCE_H
 #define CLI_SOURCE_H
 
-#include <time.h>
+#include <pthread.h>
+#include <sys/stat.h>
 
 #include "parthaul.h"
 
 typedef struct source {
     int fd;
     uint64_t size;
-    struct timespec changed; /* when, last, at the time of opening */
+    const char *path;     /* NULL: not known here */
+    pthread_mutex_t lock; /* of what is below: threads check it side by side */
+    struct stat seen;     /* as of the last check */
+    bool named;           /* whether the path led to it then */
 } source;
 
 /*
  * Open a regular file. Errors: PH_ERR_FILE_UNREADABLE (errno says why), PH_ERR_BAD_ARG (it is a
- * directory, a pipe, a device, or has more bytes than its size says). Close with source_close unless it failed.
+ * directory, a pipe, a device, or has more bytes than its size says). `path` has to stay. Close with source_close unless it failed.
  */
 int source_open(const char *path, source *out);
 void source_close(source *s);
@@ -33,6 +37,6 @@ int source_take(int fd, source *out);
 int source_read(const source *s, void *to, size_t len, uint64_t offset);
 
 /* Is it still what was opened? Errors: PH_ERR_FILE_CHANGED, PH_ERR_FILE_UNREADABLE. */
-int source_check(const source *s);
+int source_check(source *s);
 
 #endif

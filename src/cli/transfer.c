@@ -40,9 +40,9 @@ typedef struct transfer {
     uint32_t id;
     CURL *easy;
     struct curl_slist *headers;
-    curl_mime *form;    /* of transfers_post */
-    const source *file; /* where the body is, or a form's file */
-    ph_hash *hash;      /* of a form's file */
+    curl_mime *form; /* of transfers_post */
+    source *file;    /* where the body is, or a form's file */
+    ph_hash *hash;   /* of a form's file */
     ph_alg hash_alg;
     bool from_file;
     bool whole;      /* it makes an object, at once, or shows one */
@@ -75,7 +75,7 @@ typedef struct transfer {
 
 struct transfers {
     CURLM *multi;
-    const source *file;
+    source *file;
     const char *ca_bundle;
     uint32_t timeout_ms;
     uint64_t turn_ms;   /* when it was last looked at */
@@ -495,7 +495,7 @@ int transfers_post(transfers *t, uint32_t id, const transfer_form *f)
 /* ---- All of them ----------------------------------------------------------------------------- */
 
 /* see transfer.h */
-int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out)
+int transfers_new(source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out)
 {
     transfers *t = calloc(1, sizeof *t);
     if (!t || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

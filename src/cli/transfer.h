@@ -15,7 +15,7 @@ typedef struct transfers transfers; /* all requests under way, and the connectio
  * NULL for the system's; `timeout_ms`, unless 0, shortens every request's own limits.
  * Errors: PH_ERR_NOMEM.
  */
-int transfers_new(const source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out);
+int transfers_new(source *file, const char *ca_bundle, uint32_t timeout_ms, transfers **out);
 
 /* Give up what runs, and close the connections. NULL is allowed. */
 void transfers_free(transfers *t);
@@ -28,7 +28,7 @@ typedef struct transfer_form {
     ph_str url;
     const ph_header *fields; /* before the file, in this order */
     size_t field_count;
-    const source *file; /* has to stay until the request has ended */
+    source *file; /* has to stay until the request has ended */
     const char *file_name;
     ph_str file_type;
     ph_hash *hash; /* digests the file as it is read; begun anew whenever reading is */

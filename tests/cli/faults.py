@@ -376,8 +376,14 @@ def try_changing_file(server, folder):
     def overwrite(path):
         with open(path, "r+b") as file:
             file.write(b"other")
+    def overwrite_unseen(path):
+        st = os.stat(path)
+        with open(path, "r+b") as file:
+            file.seek(-9, os.SEEK_END)
+            file.write(b"other")
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
     changes = {"grows": append, "shrinks": lambda path: os.truncate(path, PART - 1),
-               "differs": overwrite}
+               "differs": overwrite, "differs, and its time is set back": overwrite_unseen}
     for name, change in changes.items():
         path = os.path.join(folder, name)
         with open(path, "wb") as file:
@@ -394,15 +400,21 @@ def try_changing_file(server, folder):
                    env=KEYS)
         check(f"file {name}: given up", (done.returncode, done.stdout), (0, b""))
     # Whoever has it open has all of it.
-    path = os.path.join(folder, "unlinked")
-    with open(path, "wb") as file:
-        file.write(DATA)
-    running = start_held(server, "faults/hold@unlinked", path)
-    os.unlink(path)
-    server.go.set()
-    running.communicate(timeout=30)
-    check("file unlinked", (running.returncode, server.objects["faults/hold@unlinked"]["data"] == DATA),
-          (0, True))
+    def replace(path):
+        with open(path + ".new", "wb") as file:
+            file.write(DATA[::-1])
+        os.replace(path + ".new", path)
+    keeps = {"unlinked": os.unlink, "renamed": lambda path: os.rename(path, path + ".old"), "replaced": replace,
+             "linked": lambda path: os.link(path, path + ".link"), "mode": lambda path: os.chmod(path, 0o400)}
+    for name, change in keeps.items():
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(DATA)
+        running = start_held(server, f"faults/hold@{name}", path)
+        change(path)
+        server.go.set()
+        running.communicate(timeout=30)
+        check(f"file {name}", (running.returncode, server.objects[f"faults/hold@{name}"]["data"] == DATA), (0, True))
     check("files: nothing left", [u.key for u in server.uploads.values() if "hold" in u.key], [])
 
 
