@@ -399,6 +399,20 @@ def try_lacks_apis(w):
         path.unlink()
 
 
+def try_lacks_guessed(w):
+    """Where a server names no header, what it lacks is a guess: one that did not help is not remembered."""
+    small, other = w.folder / "small", w.folder / "other"
+    small.write_bytes(DATA[:3000])
+    other.write_bytes(DATA[3000:6000])
+    code, failure, _ = w.put("faults/501-unnamed", "--no-overwrite", file=small)
+    check("lacks guessed: refused", (code, failure.get("code")), (1, "REFUSED"))
+    check("lacks guessed: not remembered", w.kept(".server"), [])
+    key = "faults/fine@guessed"
+    check("lacks guessed: an object", w.put(key, file=small)[0], 0)
+    code, failure, _ = w.put(key, "--no-overwrite", file=other)
+    check("lacks guessed: it stays", (code, failure.get("code"), w.object(key) == DATA[:3000]), (1, "EXISTS", True))
+
+
 def try_options(w):
     key = "faults/fine@options"
     w.begin(key, 2, "--metadata", "a=b", "--content-type", "a/b")
@@ -440,8 +454,8 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_apis, try_frozen, try_frozen_connecting, try_secrets,
-                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_resumed, try_lacks_apis,
-                     try_options, try_nowhere):
+                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_resumed,
+                     try_lacks_apis, try_lacks_guessed, try_options, try_nowhere):
             part(w)
     finally:
         shutil.rmtree(folder)

@@ -459,6 +459,7 @@ refuse_when("skewed-hopeless", "Create", None, 403, "RequestTimeTooSkewed",
             ServerTime="2099-01-01T00:00:00Z")
 refuse_when("put-503-once", "PutObject", 1, 503, "SlowDown")
 refuse_when("put-access-denied", "PutObject", None, 403, "AccessDenied")
+refuse_when("501-unnamed", "PutObject", None, 501, "NotImplemented", "and it does not say which header")
 
 
 @fault("answer")
