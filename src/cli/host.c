@@ -164,9 +164,12 @@ static void forget(host *h)
 /* Only what an upload succeeded without: where a server names nothing it is a guess, and may be wrong. */
 static void learn(const host *h, unsigned lacks)
 {
-    unsigned known = h->options->upload->server_lacks;
-    if (h->options->place.len && (lacks & ~known))
-        kept_learn(h->options->place, lacks | known);
+    ph_str place = h->options->place;
+    if (!place.len || !lacks)
+        return;
+    unsigned known = kept_lacks(place); /* which is more than this upload was told, maybe */
+    if (lacks & ~known)
+        kept_learn(place, lacks | known);
 }
 
 static void notice(host *h, const ph_notice *n)

@@ -581,6 +581,8 @@ static int upload(const char *command, arguments *a, const char *path)
             const ph_str *endpoint = &a->upload.target.endpoint;
             host.place = is_api_place(a) ? l.url : endpoint->len ? *endpoint : PH_STR("AWS");
             a->upload.server_lacks = kept_lacks(host.place);
+            if (a->alg_given) /* what was asked for is tried: the server may have learned it */
+                a->upload.server_lacks &= ~(unsigned)(PH_LACK_CHECKSUM | PH_LACK_CONTENT_MD5);
         }
         code = run(a, path, &r, &host);
     }
