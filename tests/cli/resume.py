@@ -244,6 +244,24 @@ def try_secrets(w):
     check("nothing to give up", (code, failure["code"]), (1, "NOT_KEPT"))
 
 
+def try_orphans(w):
+    """Killed before S3's answer to Create: who starts over is told of what nobody can abort."""
+    for name, options, said in ("loud", (), 1), ("quiet", ("--quiet",), 0):
+        key = f"faults/create-unanswered@{name}"
+        running = w.start(key)
+        end = time.monotonic() + 20
+        while not w.uploads(key) and time.monotonic() < end:
+            time.sleep(0.005)
+        running.kill()
+        running.communicate()
+        w.settle()
+        check(f"orphan {name}: begun", (len(w.uploads(key)), len(w.kept())), (1, 1))
+        code, _, err = w.put(key, "--resume", "never", *options)
+        check(f"orphan {name}: said", (code, err.count("\n"), err.count("`parthaul uploads`")), (0, said, said))
+    with w.server.lock:
+        w.server.uploads.clear()
+
+
 def newer(text):
     text = text.replace('"parthaul":1', '"parthaul":2')
     body = text[:text.rindex(',"check":"')]
@@ -457,7 +475,7 @@ def main():
     try:
         w = World(folder)
         for part in (try_kills, try_two, try_apis, try_frozen, try_frozen_connecting, try_secrets,
-                     try_denied_abort, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_resumed,
+                     try_denied_abort, try_orphans, try_damaged, try_changed, try_mixed, try_lacks, try_lacks_resumed,
                      try_lacks_apis, try_lacks_guessed, try_options, try_nowhere):
             part(w)
     finally:

@@ -939,6 +939,14 @@ def _(r):
     return r.op == "Create" and create_as(r, lambda text: re.sub("<UploadId>.*</UploadId>", "", text))
 
 
+@fault("create-unanswered")
+def _(r):
+    """There is an upload, and whoever wanted it does not learn of it."""
+    if r.op == "Create" and r.nth == 1:
+        r.answer = lambda **_: stall(r, 0)
+    return False
+
+
 def create_as(r, change):
     """Create, with its answer changed."""
     answer = r.answer
