@@ -85,7 +85,8 @@ static void sleep_ms(uint64_t ms)
 }
 
 /* see ask.h */
-int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *say, ask_answer *out)
+int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *say,
+             ask_reader *reader, ask_answer *out)
 {
     transfers *t;
     ph_request request = *r;
@@ -98,15 +99,18 @@ int ask_send(const ph_request *r, uint32_t tries, uint32_t timeout_ms, report *s
     request.stall_ms = request.answer_ms = QUIET_MS;
     for (uint32_t tried = 1;; tried++) {
         err = send_once(t, tried, &request, out);
-        if (tried >= tries || !is_worth_another(err, out->status))
+        int wrong = err;
+        if (err == PH_OK && reader && out->status == 200)
+            wrong = reader(ph_buf_view(&out->body));
+        if (tried >= tries || !is_worth_another(wrong, out->status))
             break;
         uint64_t now_ms = cli_running_ms();
         uint64_t then_ms = ph_retry_at(now_ms, tried, out->retry_after_ms, &random);
         ph_notice n = {.kind = PH_NOTICE_RETRY,
-                       .err = err,
+                       .err = wrong,
                        .until_ms = then_ms,
-                       .message = out->reason};
-        if (err == PH_OK) {
+                       .message = wrong == err ? out->reason : ph_err_text(wrong)};
+        if (wrong == PH_OK) {
             n.err = out->status == 429 ? PH_ERR_SLOW_DOWN : PH_ERR_SERVER_ERROR;
             snprintf(out->reason, sizeof out->reason, "HTTP %d", out->status);
         }

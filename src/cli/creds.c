@@ -315,7 +315,8 @@ static int ask_api(const char *command, const arguments *a, report *r, loan *out
                           .headers = headers,
                           .header_count = login_headers(&l, headers)};
     ph_buf_init(&why, 1024);
-    int err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, &answer);
+    int err =
+        ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, NULL, &answer);
     if (err == PH_OK)
         err = read_grant(&l, &answer, out, &why);
     if (err != PH_OK)
@@ -434,7 +435,7 @@ static int send_sts(const arguments *a, const ph_creds *own, ph_str url, ph_str 
     if (err == PH_OK) {
         request.header_count = 1 + signature.header_count;
         memcpy(headers + 1, signature.headers, signature.header_count * sizeof headers[0]);
-        err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, out);
+        err = ask_send(&request, (uint32_t)a->tries, (uint32_t)a->timeout_s * 1000, r, NULL, out);
         ph_sigv4_result_clear(&signature);
     }
     ph_buf_clear(&hex);

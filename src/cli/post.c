@@ -319,8 +319,8 @@ static int get_form(post *p, uint64_t tries, ph_failure *out)
                           .headers = headers,
                           .header_count = count,
                           .text = ph_buf_view(&body)};
-    int err =
-        ask_send(&request, (uint32_t)tries, (uint32_t)p->a->timeout_s * 1000, &p->report, &answer);
+    int err = ask_send(&request, (uint32_t)tries, (uint32_t)p->a->timeout_s * 1000, &p->report,
+                       NULL, &answer);
     if (err == PH_OK)
         err = login_refusal(&p->login, answer.status, ph_buf_view(&answer.body), &why);
     if (err == PH_OK)

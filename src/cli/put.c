@@ -516,8 +516,9 @@ static int run_kept(const arguments *a, report *r, const kept *k, host_options *
         code = give_up(a, k, &f, host);
     } else if (a->never) {
         if (f.err == PH_OK && !f.snapshot.upload_id.len && !a->quiet)
-            cli_say("warning: S3 may hold the interrupted upload, without parts and with an unknown "
-                    "id; list it with `parthaul uploads`");
+            cli_say(
+                "warning: S3 may hold the interrupted upload, without parts and with an unknown "
+                "id; list it with `parthaul uploads`");
         if (f.err == PH_OK)
             give_up(a, k, &f, host); /* if it cannot be, it was said, and is no reason to stop */
         else if (f.err != PH_ERR_NOT_KEPT)

@@ -176,6 +176,31 @@ static void note_failure(work *w, ph_operation op, const ask_answer *a, const ph
         ph_text_copy(f->message, sizeof f->message, ph_str_from(r->message));
 }
 
+/* Lists that were cut off on the way, or are something else's, are asked for again, as `put` does. */
+static int try_uploads(ph_str body)
+{
+    ph_unfinished_page page;
+    int err = ph_unfinished_read(body, &page);
+    if (err == PH_OK)
+        ph_unfinished_clear(&page);
+    return err;
+}
+
+static int try_parts(ph_str body)
+{
+    ph_event event = {.kind = PH_EVENT_RESPONSE, .status = 200, .body = body};
+    ph_reply reply;
+    int err = ph_reply_read(PH_OP_LIST_PARTS, PH_ALG_NONE, &event, &reply);
+    err = err == PH_OK ? reply.err : err;
+    ph_reply_clear(&reply);
+    return err;
+}
+
+static ask_reader *reader_of(ph_operation op)
+{
+    return op == PH_OP_LIST_UPLOADS ? try_uploads : op == PH_OP_LIST_PARTS ? try_parts : NULL;
+}
+
 static int send_once(work *w, ph_call *call, ask_answer *answer, ph_reply *reply)
 {
     ph_built built;
@@ -192,7 +217,7 @@ static int send_once(work *w, ph_call *call, ask_answer *answer, ph_reply *reply
                           .headers = built.header,
                           .header_count = built.header_count};
     err = ask_send(&request, (uint32_t)w->options->tries, (uint32_t)w->options->timeout_s * 1000,
-                   &w->report, answer);
+                   &w->report, reader_of(call->op), answer);
     ph_built_clear(&built);
     if (err != PH_OK)
         return err;
