@@ -15,6 +15,7 @@
 
 #include "cli.h"
 #include "core/enc.h"
+#include "core/json.h"
 #include "core/str.h"
 #include "hasher.h"
 #include "transfer.h"
@@ -221,8 +222,12 @@ static int act(host *h, ph_action *last)
  * Whoever has lent credentials is an API: if it has no words for us now, something came between, or it
  * is being replaced.
  */
-static bool may_pass(const host *h, int err)
+static bool may_pass(const host *h, int err, ph_str body)
 {
+    ph_json *doc = NULL;
+    if (err == PH_ERR_FORBIDDEN && ph_json_parse(body, &doc) == PH_ERR_BAD_JSON)
+        err = PH_ERR_BAD_JSON;
+    ph_json_free(doc);
     return h->lent && (err == PH_ERR_BAD_JSON || err == PH_ERR_BAD_CREDENTIALS);
 }
 
@@ -242,8 +247,14 @@ static int tell_answer(host *h, const ph_event *e)
         ph_buf_cstr(&why, ")");
     } else {
         event.err = login_answer(h->options->login, e->status, e->body, &document, &why);
-        if (may_pass(h, event.err))
+        if (may_pass(h, event.err, e->body)) {
             event.err = PH_ERR_NO_CREDENTIALS;
+            ph_buf_reset(&why);
+            ph_buf_cstr(&why, ph_err_text(event.err));
+            ph_buf_cstr(&why, " (HTTP ");
+            ph_buf_u64(&why, (uint64_t)e->status);
+            ph_buf_cstr(&why, ")");
+        }
         h->lent = h->lent || event.err == PH_OK;
     }
     if (event.err != PH_OK)

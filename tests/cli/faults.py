@@ -311,9 +311,12 @@ def try_api(server, files):
     check("API: asked twice", server.log.count(("ok", "credentials", 0)), 2)
     done, result, _ = ask("once-500", "faults/fine@api")
     check("API: one failure", (done.returncode, result.get("retries")), (0, 1))
-    for name in "then-html", "then-307":  # a portal comes between, once
+    for name in "then-html", "then-307", "then-403", "then-404":  # a portal or balancer comes between, once
         done, result, _ = ask(name, f"faults/renewed-token@{name}")
         check(f"API {name}", (done.returncode, server.log.count((name, "credentials", 0))), (0, 3))
+    done, result, _ = ask("then-forbidden", "faults/renewed-token@then-forbidden")
+    check("API: its own no", (done.returncode, result.get("code"), "not any more" in result.get("message", "")),
+          (3, "FORBIDDEN", True))
     for name, options, exit_code, code in (
             ("401", (), 3, "SIGN_IN"), ("403", (), 3, "FORBIDDEN"), ("404", (), 3, "BAD_CREDENTIALS"),
             ("503", ("--tries", "2"), 4, "NO_CREDENTIALS"), ("html", (), 1, "BAD_JSON"),

@@ -388,6 +388,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(500, "<html>")
         if name == "html" or name == "then-html" and nth == 2:
             return self.answer(200, "<html>")
+        if name in ("then-403", "then-404") and nth == 2:
+            return self.answer(int(name[-3:]), "<html>")
+        if name == "then-forbidden" and nth > 1:
+            return self.answer(403, json.dumps({"detail": "not any more"}))
         if name == "then-307" and nth == 2:
             return self.answer(307, location=f"{self.server.url}/api/ok/v1/credentials")
         if name == "long":
