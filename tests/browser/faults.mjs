@@ -613,6 +613,47 @@ test('who discards what S3 may have, and nobody can abort, hears of it', async (
     assert.equal(left, 0);
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('uploads that wait for S3 keep their places: the next would fare no better', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'PutObject', times: 0, answer: s3Error(503, 'SlowDown') });
+    const begun = await page.evaluate(async (lent) => {
+        const begun = new Set();
+        const getCredentials = ({ name }) => (begun.add(name), lent);
+        const parthaul = new Parthaul({ getCredentials, workerUrl, keep: false, connections: 1, tries: 1 });
+        const uploads = Array.from({ length: 10 }, (_, i) => parthaul.upload(new Blob(['abc']), { key: `dead/${i}`, name: `${i}` }));
+        const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+        while (uploads.filter(({ reason }) => reason?.code).length < 2) await sleep(20);
+        await sleep(2000);
+        const all = [...begun];
+        await parthaul.close();
+        return all;
+    }, everything());
+    assert.deepEqual(begun, ['0', '1']);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
+test('uploads that were paused while a request was under way that failed hold nobody up', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'Create', times: 2, delayMs: 1500, answer: s3Error(503, 'SlowDown') });
+    await page.evaluate((lent) => {
+        window.parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false, connections: 1 });
+        const begin = (key) => parthaul.upload(new Blob([new Uint8Array(11 << 20)]), { key, partSize: 5 << 20 });
+        window.uploads = [begin('paused/1'), begin('paused/2')];
+        window.retries = 0;
+        for (const upload of uploads) upload.addEventListener('retry', () => window.retries++);
+    }, everything());
+    await until(async () => (await faults.log()).filter(({ operation }) => operation === 'Create').length === 2, 'both to begin');
+    await page.evaluate(() => window.uploads.forEach((upload) => upload.pause()));
+    await until(() => page.evaluate(() => window.retries >= 2), 'both to fail');
+    const end = await page.evaluate(async () => {
+        const { done } = parthaul.upload(new Blob(['abc']), { key: 'paused/3', overwrite: true });
+        const late = new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'));
+        const end = await Promise.race([done.catch(plain), late]);
+        await parthaul.close();
+        return end;
+    });
+    assert.equal(end.size, 3, JSON.stringify(end));
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('what begins while the uploader closes is aborted, too', async () => {
     await faults.rules({ operation: 'Abort', delayMs: 500 }, { operation: 'UploadPart', times: 0, delayMs: 2000 });
     await page.choose('#own', path);

@@ -943,7 +943,8 @@ function notice(job, notice) {
     }
     if (notice.kind === 'warning') job.warning = notice.message;
     // One that rests, since nothing gets through, keeps its place: the next would fare no better.
-    if (notice.paused !== undefined) job.paused = notice.paused && !notice.code;
+    // Only those of states say why it rests; the others' codes are of something else.
+    if (notice.kind === 'state') job.paused = !!notice.paused && !notice.code;
     if (job.paused) takeWhole(job); // thousands may be paused
     job.dirty = true;
     showLater();
