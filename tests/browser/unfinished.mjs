@@ -28,13 +28,13 @@ async function openPage() {
 }
 
 /** A Parthaul of that user, on a page whose own one is not in use. */
-const libraryOn = (page, user) =>
-    page.evaluateHandle(async (api, token, owner) => {
+const libraryOn = (page, user, more = {}) =>
+    page.evaluateHandle(async (api, token, owner, more) => {
         const { Parthaul } = await import('./parthaul/parthaul.js');
         const url = new URL('parthaul/worker.js', location.href).href;
         const policy = trustedTypes.createPolicy('parthaul', { createScriptURL: () => url });
-        return new Parthaul({ api, owner, getToken: () => token, workerUrl: policy.createScriptURL(''), transport: 'xhr' });
-    }, demo.api, mint(demo, { sub: user }), user);
+        return new Parthaul({ api, owner, getToken: () => token, workerUrl: policy.createScriptURL(''), transport: 'xhr', ...more });
+    }, demo.api, mint(demo, { sub: user }), user, more);
 
 async function signIn(page, name) {
     await page.$eval('#user', (input) => (input.value = ''));
@@ -415,14 +415,18 @@ test('what could not be discarded stays in the list, to be discarded again', asy
         window.upload = parthaul.upload(file, { presignLimit: 0, partSize: 5 << 20, maxRate: 5 << 20 });
     }, first);
     await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
-    await page.reload();
-    const parthaul = await libraryOn(page, 'lea');
     const discard = () =>
         page.evaluate(async (parthaul) => {
             const [kept] = await parthaul.unfinished();
             const code = await parthaul.discard(kept.id).then(() => 'done', (error) => error.code);
             return { code, left: (await parthaul.unfinished()).length };
         }, parthaul);
+    // Nothing is wrong with what is kept where the engine refuses the options.
+    await page.reload();
+    let parthaul = await libraryOn(page, 'lea', { concurrency: 40 });
+    assert.deepEqual(await discard(), { code: 'NOT_DISCARDED', left: 1 });
+    await page.reload();
+    parthaul = await libraryOn(page, 'lea');
     demo.stopS3();
     const refused = await discard();
     demo.startS3();

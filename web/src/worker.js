@@ -232,10 +232,10 @@ function give(job, more) {
         for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
         const failure = failureOf(error, job);
-        // What the engine cannot read, nobody can abort: it is only forgotten.
-        const lost = job.request.discard ? forget(job) : undefined;
-        const code = lost ? 'ABORTED' : failure.code;
-        Promise.resolve(lost).then(() => end(job, { kind: 'failed', id: job.id, failure: { ...failure, code } }));
+        // What is damaged, nobody can abort: it is only forgotten. What was refused for another reason may be next time.
+        const spoilt = job.request.discard && failure.code === 'SNAPSHOT_DAMAGED';
+        const last = spoilt ? { ...failure, code: 'ABORTED' } : unsure(job, failure);
+        Promise.resolve(spoilt && forget(job)).then(() => end(job, { kind: 'failed', id: job.id, failure: last }));
     }
 }
 
