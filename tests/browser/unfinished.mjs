@@ -528,6 +528,28 @@ test('a browser that keeps nothing uploads all the same, and says so once', asyn
     assert.deepEqual(await uploadsLeft(), []);
 });
 
+test('where no lock is given, nothing is kept that other tabs could take', async () => {
+    const page = await openPage();
+    await changeWorker(page, () => (navigator.locks.request = () => new Promise(() => {})));
+    await page.evaluate((parthaul) => {
+        window.warnings = [];
+        const options = { name: 'x.bin', presignLimit: 0, partSize: 5 << 20, maxRate: 5 << 20 }; // slow enough to be looked at
+        window.upload = parthaul.upload(new Blob([new Uint8Array(20 << 20)]), options);
+        upload.addEventListener('warning', ({ detail }) => window.warnings.push(detail.message));
+    }, await libraryOn(page, 'olga'));
+    await until(() => page.evaluate(() => window.upload.progress.stored > 0), 'a part');
+    assert.deepEqual(await listedFor('olga'), []);
+    const { receipt, kept, warnings } = await page.evaluate(async () => {
+        const receipt = await window.upload.done;
+        return { receipt, kept: window.upload.kept, warnings: window.warnings };
+    });
+    assert.equal(receipt.verified, 'object');
+    assert.equal(kept, undefined);
+    assert.equal(warnings.length, 1, warnings.join());
+    assert.match(warnings[0], /cannot be kept here: /);
+    await page.close();
+});
+
 test('what is first kept too late does not stay', async () => {
     const page = await openPage();
     await changeWorker(page, () => {

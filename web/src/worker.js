@@ -376,7 +376,8 @@ async function keep(job, snapshot) {
     };
     job.storing = true;
     try {
-        if (first) await store.own(kept.id);
+        // Others would take it for one that stopped, and go on with it or discard it.
+        if (first && !(await store.own(kept.id))) throw new Error('a lock takes too long');
         await save(job, Object.assign(kept, { snapshot, failure: undefined }), first);
         if (first && !running.has(job.id)) {
             // It ended meanwhile, and nothing had begun.
