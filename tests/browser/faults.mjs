@@ -654,6 +654,29 @@ test('uploads that were paused while a request was under way that failed hold no
     assert.equal(end.size, 3, JSON.stringify(end));
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('who discards something does not wait for the uploads that run', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'UploadPart', times: 0, then: 'stall' });
+    const { end, left } = await page.evaluate(async (lent) => {
+        const parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, owner: 'waits', connections: 1 });
+        const begin = (key, keep) => parthaul.upload(new Blob([new Uint8Array(11 << 20)]), { key, keep, partSize: 5 << 20 });
+        const sends = async (upload) => {
+            while (upload.state !== 'sending') await new Promise((resolve) => setTimeout(resolve, 20));
+        };
+        const first = begin('waits/1');
+        await sends(first);
+        await parthaul.close();
+        await Promise.all([begin('waits/2', false), begin('waits/3', false)].map(sends));
+        const late = new Promise((resolve) => setTimeout(resolve, 10_000, 'nothing'));
+        const end = await Promise.race([parthaul.discard(first.kept).then(() => 'done', ({ code }) => code), late]);
+        const { length } = await parthaul.unfinished();
+        await parthaul.close();
+        return { end, left: length };
+    }, everything());
+    assert.deepEqual({ end, left }, { end: 'done', left: 0 });
+    assert.equal(await uploadsLeft('waits/1'), 0);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('what begins while the uploader closes is aborted, too', async () => {
     await faults.rules({ operation: 'Abort', delayMs: 500 }, { operation: 'UploadPart', times: 0, delayMs: 2000 });
     await page.choose('#own', path);

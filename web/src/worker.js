@@ -1097,7 +1097,9 @@ function listen(message) {
             start(message.config);
             return;
         case 'open':
-            waiting.set(message.id, message);
+            // Who discards waits for it, and those that run may take hours.
+            if (message.discard) open(message);
+            else waiting.set(message.id, message);
             break;
         case 'list':
             list(message.ask);
