@@ -230,6 +230,26 @@ test('a machine that slept sends at once what was under way, and a clock that is
     assert.equal(result.count('GET /v1/credentials'), strict ? 0 : 2, 'for the clock, after the sleep');
 }, { only: 'chromium', why: 'whose worker can be reached' });
 
+test('a machine that sleeps while the API is first asked asks anew, and not for more of what never came', async () => {
+    if (strict) return console.log('SKIP: the API stands before the other server');
+    await faults.rules({ operation: 'POST /v1/uploads', delayMs: 3500 });
+    await page.evaluate((api, token) => {
+        let asked = 0;
+        // The second one comes after the late answer to the first question.
+        const getToken = async () => (asked++ && (await new Promise((resolve) => setTimeout(resolve, 4000))), token);
+        const parthaul = new Parthaul({ api, getToken, workerUrl, keep: false });
+        const { done } = parthaul.upload(new Blob(['abc']), { name: 'a', presignLimit: 0 });
+        window.ended = done.catch(plain).finally(() => parthaul.close());
+    }, demo.api, mint(demo, { sub: `sleeps-${browser.name}` }));
+    await until(async () => (await faults.log()).some(({ operation }) => operation === 'POST /v1/uploads'), 'the question');
+    await page.page.workers().at(-1).evaluate(() => {
+        const { now } = Date;
+        Date.now = () => now() + 60_000;
+    });
+    const end = await page.evaluate(() => window.ended);
+    assert.equal(end.size, 3, JSON.stringify(end));
+}, { only: 'chromium', why: 'whose worker can be reached' });
+
 test("Complete's 200 is a lie, and says nothing of the object", async () => {
     await faults.rules({ operation: 'Complete', answer: { status: 200, headers: {}, body: '<CompleteMultipartUploadResult/>' } });
     const { error, key, count } = await run({ tries: 2 }, everything());

@@ -821,7 +821,8 @@ async function withTime(document, { why }) {
  * @returns {Promise<string>} the document, as it came
  */
 async function askApi(job, ask, token) {
-    const again = job.uploadType === 'multipart';
+    // Who asks first has no key, whatever an answer said that came too late for the engine; one that was kept has.
+    const again = job.uploadType === 'multipart' && (ask.why !== 'first' || !!job.request.kept);
     const headers = new Headers();
     try {
         if (token) headers.set('authorization', `Bearer ${token}`);
