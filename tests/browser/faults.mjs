@@ -697,6 +697,36 @@ test('who discards something does not wait for the uploads that run', async () =
     assert.equal(await uploadsLeft('waits/1'), 0);
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('what the page says of credentials that it does not give is not kept', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'UploadPart', part: 2, answer: s3Error(400, 'ExpiredToken') });
+    const { error, list, kept } = await page.evaluate(async (lent) => {
+        let asked = 0;
+        const getCredentials = () => {
+            if (asked++) throw { code: 'FORBIDDEN', message: 'Unexpected token in {"key": "SECRET"}' };
+            return lent;
+        };
+        const parthaul = new Parthaul({ getCredentials, workerUrl, owner: 'quotes', key: 'quotes' });
+        const upload = parthaul.upload(new Blob([new Uint8Array(11 << 20)]), { partSize: 5 << 20 });
+        const error = await upload.done.catch(plain);
+        const list = await parthaul.unfinished();
+        const open = indexedDB.open('parthaul');
+        await new Promise((resolve) => (open.onsuccess = resolve));
+        const all = open.result.transaction('uploads').objectStore('uploads').getAll();
+        await new Promise((resolve) => (all.onsuccess = resolve));
+        open.result.close();
+        asked = 0;
+        await parthaul.discard(upload.kept);
+        await parthaul.close();
+        return { error, list, kept: JSON.stringify(all.result) };
+    }, everything());
+    assert.equal(error.code, 'FORBIDDEN', JSON.stringify(error));
+    assert.match(error.message, /SECRET/, 'who called hears it');
+    assert.equal(list[0]?.failure?.code, 'FORBIDDEN');
+    assert.equal(list[0].failure.message, 'the credentials API does not allow this upload');
+    assert.doesNotMatch(kept, /SECRET/);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('what begins while the uploader closes is aborted, too', async () => {
     await faults.rules({ operation: 'Abort', delayMs: 500 }, { operation: 'UploadPart', times: 0, delayMs: 2000 });
     await page.choose('#own', path);

@@ -67,6 +67,9 @@ const PAGE_LIMIT_MS = 60_000;
 const CLOCK_LIMIT_MS = 5000;
 /** No answer of a credentials API is longer. */
 const LONGEST_GRANT = 1 << 18;
+/** Their words are the page's, or the API's, and go to who called only: what a JSON parser says quotes the secrets in a
+ * document that it does not like. */
+const DENIED = ['SIGN_IN', 'FORBIDDEN', 'NO_CREDENTIALS'];
 /** No longer sentence goes to the engine. */
 const LONGEST_WORD = 1000;
 /** After a sleep: what came meanwhile is told before. */
@@ -424,7 +427,8 @@ async function forget(job) {
 async function letGo(job, last) {
     if (!job.kept) return;
     if (last.kind === 'failed' && !job.request.discard) {
-        job.kept.failure = last.failure;
+        const { failure } = last;
+        job.kept.failure = DENIED.includes(failure.code) ? { ...failure, message: textOfCode(failure.code) } : failure;
         await store.save(job.kept).catch(() => {});
     }
     store.release(job.kept.id);
@@ -486,10 +490,12 @@ function originOf(url) {
     try {
         return new URL(url).origin;
     } catch {
-        const { name, text } = /** @type {any} */ (engine.tables.errors.find((error) => error.name === 'BAD_ENDPOINT'));
-        throw new EngineError(name, text);
+        throw new EngineError('BAD_ENDPOINT', textOfCode('BAD_ENDPOINT'));
     }
 }
+
+/** @param {string} code */
+const textOfCode = (code) => engine.tables.errors.find(({ name }) => name === code)?.text ?? '';
 
 /** @param {Job} job @param {ActionOf<"request">} action */
 async function send(job, { id, request }) {
