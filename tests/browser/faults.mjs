@@ -727,6 +727,29 @@ test('what the page says of credentials that it does not give is not kept', asyn
     assert.doesNotMatch(kept, /SECRET/);
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('an uploader that was closed while it was offline begins anew online', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    const heard = () => page.evaluate(() => window.heard);
+    await page.evaluate((lent) => {
+        window.parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false });
+        window.heard = [];
+        parthaul.addEventListener('network', () => window.heard.push(parthaul.online));
+    }, everything());
+    await until(() => page.evaluate(() => !!parthaul.tables), 'the engine');
+    await page.offline(true);
+    await until(async () => (await heard()).length, 'it to hear');
+    await page.evaluate(() => parthaul.close());
+    await page.offline(false);
+    const online = await page.evaluate(async () => {
+        await parthaul.unfinished();
+        const { online } = parthaul;
+        await parthaul.close();
+        return online;
+    });
+    assert.equal(online, true);
+    assert.deepEqual(await heard(), [false, true]);
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('what begins while the uploader closes is aborted, too', async () => {
     await faults.rules({ operation: 'Abort', delayMs: 500 }, { operation: 'UploadPart', times: 0, delayMs: 2000 });
     await page.choose('#own', path);

@@ -562,6 +562,10 @@ export class Parthaul extends EventTarget {
         this.#worker = worker;
         this.#silence = 0;
         this.#pings = setInterval(() => this.#ping(), PING_MS);
+        if (!this.online) {
+            this.online = true; // a new worker believes so, and tells changes only
+            this.dispatchEvent(new Event('network'));
+        }
         const config = { version: VERSION, wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false };
         this.#post({ kind: 'start', config });
         this.#network();
