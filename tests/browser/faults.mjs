@@ -388,6 +388,7 @@ test('what the credentials API answers has a code, or is asked again', async () 
     for (const [what, rule, expected] of [
         ['no', { answer: { status: 403, body: '{"detail":"not you"}' } }, 'FORBIDDEN'],
         ['no, by a gateway that quotes', { answer: { status: 403, body: `{"detail":"no Bearer ${token}"}` } }, 'FORBIDDEN'],
+        ['no such address', { answer: { status: 404, body: '<html>' } }, 'FORBIDDEN'],
         ['who are you', { answer: { status: 401, body: '<html>' } }, 'SIGN_IN'],
         ['it is down', { times: 0, answer: { status: 500, body: '' } }, 'NO_CREDENTIALS'],
         ['a page', { times: 0, answer: { status: 200, body: '<html>' } }, 'NO_CREDENTIALS'],
@@ -409,17 +410,19 @@ test('what the credentials API answers has a code, or is asked again', async () 
         assert.ok(!message?.includes(token), 'the token is shown');
     }
     // A page, too, where others are needed under way.
-    await faults.rules(
-        { operation: 'PutObject', answer: s3Error(400, 'ExpiredToken') },
-        { operation: 'GET /v1/credentials', answer: { status: 200, body: '<html>' } },
-    );
-    const renewed = await page.evaluate(async (api, token) => {
-        const parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
-        const end = await parthaul.upload(new Blob(['abc']), { name: 'a', presignLimit: 0 }).done.catch(plain);
-        await parthaul.close();
-        return end;
-    }, demo.api, token);
-    assert.equal(renewed.size, 3, JSON.stringify(renewed));
+    for (const status of [200, 403, 404]) {
+        await faults.rules(
+            { operation: 'PutObject', answer: s3Error(400, 'ExpiredToken') },
+            { operation: 'GET /v1/credentials', answer: { status, body: '<html>' } },
+        );
+        const renewed = await page.evaluate(async (api, token) => {
+            const parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
+            const end = await parthaul.upload(new Blob(['abc']), { name: 'a', presignLimit: 0 }).done.catch(plain);
+            await parthaul.close();
+            return end;
+        }, demo.api, token);
+        assert.equal(renewed.size, 3, JSON.stringify({ status, renewed }));
+    }
     await faults.rules({ operation: 'POST /v1/uploads', times: 0, answer: { status: 500, body: '' } });
     const reason = await page.evaluate(async (api) => {
         const parthaul = new Parthaul({ api, getToken: () => 'token', workerUrl, keep: false });
