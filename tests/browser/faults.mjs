@@ -392,6 +392,7 @@ test('what the credentials API answers has a code, or is asked again', async () 
         ['who are you', { answer: { status: 401, body: '<html>' } }, 'SIGN_IN'],
         ['it is down', { times: 0, answer: { status: 500, body: '' } }, 'NO_CREDENTIALS'],
         ['a page', { times: 0, answer: { status: 200, body: '<html>' } }, 'NO_CREDENTIALS'],
+        ['an answer of 100 KiB', { times: 0, answer: { status: 200, body: `{"pad":"${'x'.repeat(100_000)}"}` } }, 'NO_CREDENTIALS'],
         ['an answer of 48 MiB', { times: 0, blankMiB: 48 }, 'NO_CREDENTIALS'],
         ['nothing', { times: 0, then: 'drop' }, 'NO_CREDENTIALS'],
         ['a page, once', { answer: { status: 200, body: '<html>' } }, undefined],

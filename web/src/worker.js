@@ -65,8 +65,8 @@ const API_LIMIT_MS = 30_000;
 const PAGE_LIMIT_MS = 60_000;
 /** The same for the server of this page, which is asked what time it is. */
 const CLOCK_LIMIT_MS = 5000;
-/** No answer of a credentials API is longer. */
-const LONGEST_GRANT = 1 << 18;
+/** No answer of a credentials API is longer. The engine would take a longer one for one that is wrong for good. */
+const LONGEST_GRANT = 64 << 10;
 /** Their words are the page's, or the API's, and go to who called only: what a JSON parser says quotes the secrets in a
  * document that it does not like. */
 const DENIED = ['SIGN_IN', 'FORBIDDEN', 'NO_CREDENTIALS'];
