@@ -13,6 +13,7 @@
 #define MAX_CLOCK_FIXES 2u
 #define MAX_BAD_DIGESTS 2u
 #define SUSPICIOUS 3u
+#define TRY_TO_KEEP 8 /* after so many parts each time */
 #define ABSENT_LOOKS 5u
 
 /* A clock that is further off than this is not corrected: whoever answers could otherwise have
@@ -666,6 +667,8 @@ static int part_stored(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_re
     if (err != PH_OK)
         return err;
     note_success(u, now_ms);
+    /* Perhaps it can be kept by now: a lock or a disk may only have been slow. */
+    u->save = u->save || (u->unsaved && u->ledger.stored % TRY_TO_KEEP == 0);
     ph_upload_cancel(u, &slot->second);
     measure(u, now_ms, slot);
     ph_upload_set_part(u, slot, PH_PART_SENT);
@@ -707,10 +710,11 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     bool confirmed = states || etag_is_md5(u, reply.etag, &slot->digest, false);
     /* A PUT that must not overwrite: is the object ours? Also browsers send a request twice. */
     bool exists = reply.err == PH_ERR_EXISTS && u->single, lost = slot->attempt.maybe_done;
+    bool sent_twice = u->grant.new_key && !slot->bad_digests;
     if (reply.err == PH_OK) {
         err = part_stored(u, now_ms, slot, &reply, confirmed);
-    } else if (exists && ph_upload_is_presigned(u) && (lost || u->grant.new_key)) {
-        /* Only this URL can write this key, and only with this checksum. */
+    } else if (exists && ph_upload_is_presigned(u) && reply.s3_code[0] && (lost || sent_twice)) {
+        /* S3 says so, and only this URL can write this key, and only with this checksum. */
         err = part_stored(u, now_ms, slot, &reply, false);
     } else if (exists && !ph_upload_is_presigned(u)) {
         err = doubt_object(u, slot, &reply);
