@@ -988,7 +988,7 @@ static int give_part(ph_upload *u, uint64_t now_ms, ph_slot *slot, ph_attempt *a
     r->answer_ms = 120 * SECOND;
     uint64_t usual = usual_ms(u, r->length) * (u->rate > 0 ? 4 : 1);
     uint64_t slowest = (uint64_t)((double)r->length / SLOWEST * 8);
-    for (uint32_t i = 0; i < slot->timeouts && usual < slowest; i++)
+    for (uint32_t i = 0; i < slot->timeouts && (i < 3 || usual < slowest); i++)
         usual *= 2; /* a line that became slower gets more each time */
     slot->limit_ms = r->answer_ms + usual;
     r->limit_ms = slot->limit_ms;
