@@ -206,5 +206,7 @@ int folder_file_open(const folder *f, const folder_file *file, source *out)
         source_close(out);
         err = PH_ERR_FILE_CHANGED;
     }
+    if (err == PH_OK)
+        source_name(out, f->fd, file->path);
     return err == PH_ERR_BAD_ARG ? PH_ERR_FILE_CHANGED : err;
 }

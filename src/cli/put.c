@@ -384,7 +384,8 @@ static const char *find_change(const arguments *a, const ph_upload_options *was,
     if (is->part_size && is->part_size != was->part_size)
         return "part-size";
     /* What the server lacks is not what was asked for. */
-    bool lessened = was->server_lacks & (PH_LACK_CHECKSUM | PH_LACK_CONTENT_MD5);
+    unsigned lack = is->alg == PH_ALG_MD5 ? PH_LACK_CONTENT_MD5 : PH_LACK_CHECKSUM;
+    bool lessened = was->server_lacks & lack;
     if (a->alg_given && is->alg != was->alg && !lessened)
         return "checksum";
     if (is->type != PH_TYPE_NONE && is->type != was->type && !lessened)

@@ -269,7 +269,11 @@ static const char *way_on(const ph_failure *f)
 {
     if (!f->resumable)
         return "";
-    if (f->err == PH_ERR_FILE_CHANGED || f->err == PH_ERR_PARTS_MIXED)
+    if (f->err == PH_ERR_FILE_CHANGED)
+        return "; if its contents are the same (an attribute was set), resume with the same "
+               "command, "
+               "else start over with --resume never";
+    if (f->err == PH_ERR_PARTS_MIXED)
         return "; the parts in S3 are kept; start over with --resume never";
     return "; resume with the same command, or abort with --abort";
 }

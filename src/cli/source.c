@@ -13,11 +13,20 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Does this path lead to this file? */
-static bool is_name_of(const char *path, const struct stat *file)
+/* Does its path lead to the file? */
+static bool is_named(const source *s, const struct stat *file)
 {
     struct stat st;
-    return path && stat(path, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+    return s->path && fstatat(s->folder, s->path, &st, 0) == 0 && st.st_dev == file->st_dev &&
+           st.st_ino == file->st_ino;
+}
+
+/* see source.h */
+void source_name(source *s, int folder, const char *path)
+{
+    s->folder = folder;
+    s->path = path;
+    s->named = is_named(s, &s->seen);
 }
 
 /* see source.h; O_NONBLOCK: opening a pipe would wait for somebody who writes to it */
@@ -25,10 +34,8 @@ int source_open(const char *path, source *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int err = fd < 0 ? PH_ERR_FILE_UNREADABLE : source_take(fd, out);
-    if (err == PH_OK) {
-        out->path = path;
-        out->named = is_name_of(path, &out->seen);
-    }
+    if (err == PH_OK)
+        source_name(out, AT_FDCWD, path);
     return err;
 }
 
@@ -102,7 +109,7 @@ static int compare(source *s, const struct stat *st)
         return PH_ERR_FILE_CHANGED;
     if (is_same_time(st->st_ctim, was->st_ctim))
         return PH_OK;
-    bool named = is_name_of(s->path, st);
+    bool named = is_named(s, st);
     if (st->st_mode == was->st_mode && st->st_uid == was->st_uid && st->st_gid == was->st_gid &&
         st->st_nlink == was->st_nlink && named == s->named)
         return PH_ERR_FILE_CHANGED;
