@@ -404,6 +404,7 @@ void host_arrive(world *w, exchange *x)
         w->may_differ = true; /* the judge looks whether anybody vouches for it */
     }
     uint32_t retry_after = x->an.retry_after_s;
+    bool first = false; /* of the two that a browser sent */
     if (let_in(w, x, &x->an)) {
         if (x->rq.op == S3_LIST && !x->of_twin && !x->lost && !x->status)
             judge_list(w, &x->rq);
@@ -411,7 +412,7 @@ void host_arrive(world *w, exchange *x)
             s3_lie_completed(&w->s3, &x->rq, x->falsely, x->named, &x->an);
         else if (!x->status || x->done_all_the_same) {
             if (x->resent)
-                do_unheard(w, x);
+                first = do_unheard(w, x);
             s3_do(&w->s3, &x->rq, &x->an);
         }
         if (x->status) {
@@ -421,8 +422,8 @@ void host_arrive(world *w, exchange *x)
             s3_refuse(&x->an, x->rq.op, x->status, x->code, x->err, w->now_ms);
         }
     }
-    note_stale(w, x, x->an.done);
-    note_write(w, x, x->an.done, x->lost);
+    note_stale(w, x, first || x->an.done);
+    note_write(w, x, first || x->an.done, x->lost);
 }
 
 static size_t headers_of(const world *w, const exchange *x, ph_header h[8], char length[24])

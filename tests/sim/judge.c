@@ -766,7 +766,7 @@ void judge_session(world *w)
     w->resting = w->rests_for_creds = w->lacks_condition = w->told_of_parts = w->unsaved = false;
     w->in_a_row = 0;
     w->paced_ms = w->quiet_ms = 0;
-    w->lacks_checksum = kept_has(w, "MD5");
+    w->lacks_checksum = kept_has(w, "LACKS_CHECKSUM");
     w->refusals = w->late_refusals = w->refused_grant = 0;
     w->clock_fixes = w->denials = w->retries = w->gone = w->inquiries = 0;
     w->lied = w->refused = w->redirected = w->heard = w->aborting = w->final_shown =
@@ -925,7 +925,7 @@ static void judge_receipt(world *w)
     bool without = r->server_lacks & PH_LACK_IF_NONE_MATCH;
     if (w->lacks_condition ? !without : without && !w->s3.quirks.refuses_if_none)
         sim_bug(w, "a receipt that is wrong about If-None-Match");
-    if (w->lacks_checksum && w->session == 1 && !(r->server_lacks & PH_LACK_CHECKSUM))
+    if (w->lacks_checksum && !(r->server_lacks & PH_LACK_CHECKSUM))
         sim_bug(w, "a receipt without the lack of checksums");
     if (w->inquiries || lacks ? r->retries < w->retries : r->retries != w->retries)
         sim_bug(w, "a receipt over %u retries, not %u", r->retries, w->retries);
