@@ -710,7 +710,8 @@ static int part_answered(ph_upload *u, uint64_t now_ms, ph_slot *slot, const ph_
     bool confirmed = states || etag_is_md5(u, reply.etag, &slot->digest, false);
     /* A PUT that must not overwrite: is the object ours? Also browsers send a request twice. */
     bool exists = reply.err == PH_ERR_EXISTS && u->single, lost = slot->attempt.maybe_done;
-    bool sent_twice = u->grant.new_key && !slot->bad_digests;
+    /* Where it may overwrite, what has another checksum may be stored. */
+    bool sent_twice = u->grant.new_key && !(slot->bad_digests && u->options.object.overwrite);
     if (reply.err == PH_OK) {
         err = part_stored(u, now_ms, slot, &reply, confirmed);
     } else if (exists && ph_upload_is_presigned(u) && reply.s3_code[0] && (lost || sent_twice)) {
