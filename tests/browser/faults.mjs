@@ -424,6 +424,31 @@ test('what the credentials API answers has a code, or is asked again', async () 
         }, demo.api, token);
         assert.equal(renewed.size, 3, JSON.stringify({ status, renewed }));
     }
+    // And once it has answered, at the first question of the next; but not for ever, as to a name that a firewall refuses.
+    for (const [times, expected] of [[2, undefined], [0, 'FORBIDDEN']]) {
+        await faults.rules();
+        const code = await page.evaluate(async (api, token) => {
+            window.parthaul = new Parthaul({ api, getToken: () => token, workerUrl, keep: false });
+            return parthaul.upload(new Blob(['abc']), { name: 'a' }).done.then(() => undefined, ({ code }) => code);
+        }, demo.api, token);
+        assert.equal(code, undefined);
+        await faults.rules({ operation: 'POST /v1/uploads', times, answer: { status: 403, body: '<html>' } });
+        if (!times) {
+            await page.page.workers().at(-1).evaluate(() => {
+                const { setTimeout } = self;
+                const { now } = Date;
+                const begun = now();
+                self.setTimeout = (act, ms) => setTimeout(act, ms / 8); // eight times as fast
+                Date.now = () => begun + 8 * (now() - begun);
+            });
+        }
+        const next = await page.evaluate(async () => {
+            const end = await parthaul.upload(new Blob(['abc']), { name: 'b' }).done.then(() => undefined, ({ code }) => code);
+            await parthaul.close();
+            return end;
+        });
+        assert.equal(next, expected, `${times || 'all'} of them`);
+    }
     await faults.rules({ operation: 'POST /v1/uploads', times: 0, answer: { status: 500, body: '' } });
     const reason = await page.evaluate(async (api) => {
         const parthaul = new Parthaul({ api, getToken: () => 'token', workerUrl, keep: false });

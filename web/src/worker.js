@@ -26,6 +26,7 @@ import { CHROMIUM, textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
  * @property {number} storedMs when it was last written
  * @property {Map<number, AbortController>} active requests and hashes under way, by the engine's id
  * @property {string} [uploadType] that the API chose for this file
+ * @property {number} strangers how often another than the API answered its first question
  * @property {string} [origin] of whom it asked last
  * @property {number} untilMs of the engine's WAIT
  * @property {boolean} due it has more to say, or was told something since that
@@ -67,6 +68,9 @@ const PAGE_LIMIT_MS = 60_000;
 const CLOCK_LIMIT_MS = 5000;
 /** No answer of a credentials API is longer. The engine would take a longer one for one that is wrong for good. */
 const LONGEST_GRANT = 64 << 10;
+/** How often a page that is not of an API that has answered may come to the first question of an upload: a firewall
+ * may not like its name, and will not. */
+const STRANGERS = 8;
 /** Their words are the page's, or the API's, and go to who called only: what a JSON parser says quotes the secrets in a
  * document that it does not like. */
 const DENIED = ['SIGN_IN', 'FORBIDDEN', 'NO_CREDENTIALS'];
@@ -206,6 +210,7 @@ function open(request) {
         request,
         storing: false,
         storedMs: 0,
+        strangers: 0,
         active: new Map(),
         untilMs: 0,
         due: true,
@@ -756,6 +761,7 @@ function takeWhole(job) {
 /** Questions to the page that it has not answered. @type {Map<number, (answer: any) => void>} */
 const asked = new Map();
 let questions = 0;
+let lent = false; // the API has given something: its address is right
 
 /** A grant that was refused, as the engine has it. */
 class Denied extends Error {
@@ -867,6 +873,7 @@ async function askApi(job, ask, token) {
     if (response.ok) {
         if (!said) throw new Denied('', "the credentials API's answer is not JSON");
         job.uploadType ??= said.uploadType;
+        lent = true;
         return text;
     }
     const { detail: words } = said ?? {};
@@ -874,9 +881,9 @@ async function askApi(job, ask, token) {
     const fit = typeof words === 'string' && words && !(token && words.includes(token));
     const detail = fit ? words : `the credentials API answered ${response.status}`;
     if (response.status === 401) throw new Denied('SIGN_IN', detail);
-    // In the midst of an upload what is not JSON is none of the API's words, as of a balancer while the API is
-    // deployed. At the first question it may be a wrong address.
-    const foreign = !said && job.uploadType;
+    // Once the API has answered, what is not JSON is none of its words, as of a balancer while the API is deployed.
+    // Before, it may be a wrong address.
+    const foreign = !said && (job.uploadType || (lent && ++job.strangers < STRANGERS));
     const passing = foreign || response.status >= 500 || response.status === 408 || response.status === 429;
     throw new Denied(passing ? 'NO_CREDENTIALS' : 'FORBIDDEN', detail);
 }
