@@ -703,6 +703,32 @@ test('uploads that were paused while a request was under way that failed hold no
     assert.equal(end.size, 3, JSON.stringify(end));
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('uploads that rest for reasons of their own do not hold up the queue for ever', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules();
+    await page.evaluate((lent) => {
+        const getCredentials = ({ name }) => (name === 'bad' ? Promise.reject(new Error('no')) : lent);
+        window.parthaul = new Parthaul({ getCredentials, workerUrl, keep: false, connections: 1, tries: 1 });
+        window.begin = (i, name) => parthaul.upload(new Blob(['abc']), { key: `rests/${i}`, name, overwrite: true });
+        window.bad = [begin(1, 'bad'), begin(2, 'bad')];
+    }, everything());
+    await until(() => page.evaluate(() => window.bad.every(({ reason }) => reason)), 'both to rest');
+    await page.evaluate(() => (window.good = [begin(3, 'good'), begin(4, 'good')]));
+    await sleep(500);
+    assert.deepEqual(await page.evaluate(() => window.good.map(({ state }) => state)), ['new', 'new']);
+    await page.page.workers().at(-1).evaluate(() => {
+        const { now } = Date;
+        Date.now = () => now() + 61_000;
+    });
+    const ends = await page.evaluate(async () => {
+        const late = new Promise((resolve) => setTimeout(resolve, 8000, 'nothing'));
+        const ends = await Promise.all(window.good.map(({ done }) => Promise.race([done.catch(plain), late])));
+        await parthaul.close();
+        return ends;
+    });
+    assert.deepEqual(ends.map(({ size }) => size), [3, 3], JSON.stringify(ends));
+}, { only: 'chromium', why: 'whose worker can be reached' });
+
 test('who discards something does not wait for the uploads that run', async () => {
     if (strict) return console.log('SKIP: no server has a part in it');
     await faults.rules({ operation: 'UploadPart', times: 0, then: 'stall' });

@@ -32,6 +32,7 @@ import { CHROMIUM, textOf, viaFetch, viaXhr, WEBKIT } from './transport.js';
  * @property {boolean} due it has more to say, or was told something since that
  * @property {boolean} held it was told that no connection is free
  * @property {boolean} paused
+ * @property {boolean} rests nothing of it gets through
  * @property {boolean} read whether a byte of the file was ever read
  * @property {ArrayBuffer} [whole] a small file's bytes, from their digest to their request
  * @property {Map<number, number>} parts those that changed, by index
@@ -80,6 +81,8 @@ const LONGEST_WORD = 1000;
 const SETTLE_MS = 1000;
 /** After a pause or an abort, which may be one of all: who is next in the queue may be the next to hear of it. */
 const CALM_MS = 50;
+/** How long all that run may rest before one more begins: each may have a reason of its own. */
+const REST_MS = 60_000;
 /** How long to believe a browser that it is offline, and how long between looks. With VPNs and in virtual
  * machines some are wrong. */
 const OFFLINE_MS = 10_000;
@@ -170,14 +173,25 @@ function calmDown() {
     }, CALM_MS);
 }
 
+/** When one more may begin, while all rest. */
+let nextMs = Infinity;
+
 /**
  * Open uploads while there is room. Twice as many as connections: some ask for credentials while
- * others send. Paused ones hold nothing up.
+ * others send. Paused ones hold nothing up, and those that rest not for ever.
  */
 function begin() {
     if (calm !== undefined) return;
     let room = 2 * config.connections;
-    for (const job of running.values()) if (!job.paused) room--;
+    let moving = 0;
+    for (const job of running.values()) {
+        if (job.paused) continue;
+        room--;
+        if (!job.rests) moving++;
+    }
+    if (room > 0 || moving) nextMs = Infinity;
+    else if (nextMs === Infinity) nextMs = now() + REST_MS;
+    else if (nextMs <= now()) room = 1; // the looks of those that rest bring the turns
     for (const request of waiting.values()) {
         if (room <= 0) return;
         if (request.paused) continue;
@@ -216,6 +230,7 @@ function open(request) {
         due: true,
         held: false,
         paused: false,
+        rests: false,
         read: false,
         parts: new Map(),
         notices: [],
@@ -336,6 +351,7 @@ function end(job, last) {
     for (const controller of job.active.values()) controller.abort('CANCEL');
     if (job.handle) engine.close(job.handle);
     letGo(job, last).then(() => post(last));
+    nextMs = 0; // it does not rest: the next need not wait
     wake(); // there is room for another
 }
 
@@ -960,9 +976,12 @@ function notice(job, notice) {
         job.notices.push(notice);
     }
     if (notice.kind === 'warning') job.warning = notice.message;
-    // One that rests, since nothing gets through, keeps its place: the next would fare no better.
+    // One that rests, since nothing gets through, keeps its place: the next would hardly fare better.
     // Only those of states say why it rests; the others' codes are of something else.
-    if (notice.kind === 'state') job.paused = !!notice.paused && !notice.code;
+    if (notice.kind === 'state') {
+        job.paused = !!notice.paused && !notice.code;
+        job.rests = !!notice.paused && !!notice.code && notice.code !== 'SIGN_IN';
+    }
     if (job.paused) takeWhole(job); // thousands may be paused
     job.dirty = true;
     showLater();
