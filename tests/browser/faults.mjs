@@ -729,6 +729,29 @@ test('uploads that rest for reasons of their own do not hold up the queue for ev
     assert.deepEqual(ends.map(({ size }) => size), [3, 3], JSON.stringify(ends));
 }, { only: 'chromium', why: 'whose worker can be reached' });
 
+test('uploads that wait for somebody to sign in hold nobody up once they are paused', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'UploadPart', times: 0, answer: s3Error(400, 'ExpiredToken') });
+    const { waits, end } = await page.evaluate(async (lent) => {
+        const getCredentials = ({ why }) => (why === 'first' ? lent : Promise.reject({ code: 'SIGN_IN', message: 'who?' }));
+        const parthaul = new Parthaul({ getCredentials, workerUrl, keep: false, connections: 1 });
+        const begin = (key, size) => parthaul.upload(new Blob([new Uint8Array(size)]), { key, partSize: 5 << 20, overwrite: true });
+        const uploads = [begin('signed-out/1', 11 << 20), begin('signed-out/2', 11 << 20)];
+        const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms, 'nothing'));
+        const late = sleep(8000);
+        const third = begin('signed-out/3', 3);
+        while (uploads.some(({ reason }) => reason?.code !== 'SIGN_IN')) await sleep(20);
+        await sleep(500);
+        const waits = third.state;
+        for (const upload of uploads) upload.pause();
+        const end = await Promise.race([third.done.catch(plain), late]);
+        await parthaul.close();
+        return { waits, end };
+    }, everything());
+    assert.equal(waits, 'new');
+    assert.equal(end.size, 3, JSON.stringify(end));
+}, { only: 'chromium', why: 'no browser has a part in it' });
+
 test('who discards something does not wait for the uploads that run', async () => {
     if (strict) return console.log('SKIP: no server has a part in it');
     await faults.rules({ operation: 'UploadPart', times: 0, then: 'stall' });

@@ -1159,6 +1159,8 @@ function listen(message) {
             if (request) open(request); // to be aborted like any other
             const job = running.get(message.id);
             if (!job) break;
+            // For the engine it is paused already where it waits for somebody to sign in.
+            if (message.kind === 'pause') job.paused = true;
             report(job, { kind: message.kind });
         }
     }
