@@ -752,6 +752,30 @@ test('uploads that wait for somebody to sign in hold nobody up once they are pau
     assert.equal(end.size, 3, JSON.stringify(end));
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
+test('a request without a file may wait in the browser for a connection', async () => {
+    if (strict) return console.log('SKIP: no server has a part in it');
+    await faults.rules({ operation: 'UploadPart', times: 0, then: 'stall' }, { operation: 'Create', times: 0, delayMs: 1500 });
+    await page.evaluate((lent) => {
+        window.parthaul = new Parthaul({ getCredentials: () => lent, workerUrl, keep: false, connections: 1 });
+        window.begin = (key) => parthaul.upload(new Blob([new Uint8Array(11 << 20)]), { key, partSize: 5 << 20 });
+        begin('queue/1');
+    }, everything());
+    await until(async () => (await faults.log()).some(({ operation }) => operation === 'UploadPart'), 'a part');
+    await page.page.workers().at(-1).evaluate(() => {
+        const { setTimeout } = self;
+        self.setTimeout = (act, ms) => setTimeout(act, ms === 60_000 ? 1000 : ms);
+    });
+    const told = await page.evaluate(async () => {
+        const upload = begin('queue/2');
+        const told = [];
+        for (const type of ['retry', 'warning']) upload.addEventListener(type, ({ detail }) => told.push(detail.message));
+        while (upload.state !== 'sending' && !told.length) await new Promise((resolve) => setTimeout(resolve, 20));
+        await parthaul.close();
+        return told;
+    });
+    assert.deepEqual(told, []);
+}, { only: 'chromium', why: 'whose worker can be reached' });
+
 test('who discards something does not wait for the uploads that run', async () => {
     if (strict) return console.log('SKIP: no server has a part in it');
     await faults.rules({ operation: 'UploadPart', times: 0, then: 'stall' });

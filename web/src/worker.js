@@ -62,6 +62,9 @@ const NOTE_MS = 5000;
 const GLANCE_MS = 1000;
 /** How long that may take: a drive in a network may never answer. */
 const GLANCE_LIMIT_MS = 5000;
+/** A request without a file takes no connection of ours. Behind as many as there are, it may wait in the browser,
+ * which lets few go to a host. */
+const QUEUE_LIMIT_MS = 600_000;
 const API_LIMIT_MS = 30_000;
 /** The same for the page's getToken() or getCredentials(), which may have to ask elsewhere. */
 const PAGE_LIMIT_MS = 60_000;
@@ -107,7 +110,8 @@ let config;
 const waiting = new Map();
 /** Uploads that the engine has, the one that sent last at the end. @type {Map<number, Job>} */
 const running = new Map();
-let requests = 0; // to S3, under way
+/** To S3, under way. @type {Set<AbortController>} */
+const requests = new Set();
 
 /** @param {FromWorker} message */
 const post = (message) => self.postMessage(message);
@@ -148,7 +152,7 @@ function turn() {
         const time = now();
         for (const job of [...running.values()]) {
             // Of thousands, as after a pause of all, only those are asked that may have something to do.
-            const due = job.due || job.untilMs <= time || (job.held && requests < config.connections);
+            const due = job.due || job.untilMs <= time || (job.held && requests.size < config.connections);
             if (!due || !advance(job)) continue;
             sent = true;
             running.delete(job.id);
@@ -272,7 +276,7 @@ function advance(job) {
     job.due = true; // until the engine waits
     try {
         while (!job.storing) {
-            const free = requests < config.connections;
+            const free = requests.size < config.connections;
             const action = engine.step(job.handle, now(), free);
             switch (action.kind) {
                 case 'request':
@@ -522,7 +526,9 @@ const textOfCode = (code) => engine.tables.errors.find(({ name }) => name === co
 async function send(job, { id, request }) {
     const controller = new AbortController();
     job.active.set(id, controller);
-    requests++;
+    const before = [...requests].filter(({ signal }) => !signal.aborted).length;
+    if (!request.file && before >= config.connections) request.limitMs = Math.max(request.limitMs, QUEUE_LIMIT_MS);
+    requests.add(controller);
     place = request.url.split('?')[0];
     const origin = /** @type {string} */ (job.origin);
     // No type, and text as bytes: the browser must not add a content-type that nobody signed.
@@ -555,7 +561,7 @@ async function send(job, { id, request }) {
         }
     }
     clearInterval(glances);
-    requests--;
+    requests.delete(controller);
     job.active.delete(id);
     if (controller.signal.reason !== 'CANCEL') report(job, event);
     wake(); // the connection is free, even if the upload ended meanwhile
