@@ -285,8 +285,8 @@ test('a handle of the file makes going on one call, when it leads to the same fi
         do [kept] = await parthaul.unfinished();
         while (kept?.running); // the old page's worker ends
         const refused = {};
-        const attempt = async (what) => {
-            refused[what] = await parthaul.resume(kept.id).then((upload) => upload.done).catch(({ code }) => code);
+        const attempt = async (what, file) => {
+            refused[what] = await parthaul.resume(kept.id, file).then((upload) => upload.done).catch(({ code }) => code);
         };
         const { prototype } = FileSystemFileHandle;
         const { queryPermission, requestPermission } = prototype;
@@ -313,6 +313,8 @@ test('a handle of the file makes going on one call, when it leads to the same fi
         await write(new Uint8Array(original.size).fill(99));
         await attempt('another');
         await write(original);
+        // Nor does a handle of another file take the place of the right one.
+        await attempt('wrong', await folder.getFileHandle('wrong.bin', { create: true }));
         return { refused, receipt: await (await parthaul.resume(kept.id)).done };
     }, second);
     assert.deepEqual(refused, {
@@ -322,6 +324,7 @@ test('a handle of the file makes going on one call, when it leads to the same fi
         moved: 'FILE_NEEDED',
         longer: 'FILE_CHANGED',
         another: 'FILE_CHANGED',
+        wrong: 'FILE_CHANGED',
     });
     assert.equal(receipt.verified, 'object');
     assert.equal(receipt.size, 60 * MiB);

@@ -482,7 +482,6 @@ async function reopen(job, id) {
     store.tell();
     job.uploadType = 'multipart'; // its key is chosen
     if (job.request.discard) job.early.push({ kind: 'abort' });
-    else Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
     give(job, { keep: true, snapshot: String(job.kept.snapshot) }); // what is none, the engine refuses
     wake();
 }
@@ -987,6 +986,10 @@ function notice(job, notice) {
     if (notice.kind === 'state') {
         job.paused = !!notice.paused && !notice.code;
         job.rests = !!notice.paused && !!notice.code && notice.code !== 'SIGN_IN';
+    }
+    // By now the file was compared with what S3 has: its handle takes the place of the one that was kept.
+    if (notice.kind === 'state' && notice.state === 'sending' && job.kept) {
+        Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
     }
     if (job.paused) takeWhole(job); // thousands may be paused
     job.dirty = true;
