@@ -850,6 +850,14 @@ test('an uploader that was closed while it was offline begins anew online', asyn
     });
     assert.equal(online, true);
     assert.deepEqual(await heard(), [false, true]);
+    // Who closes it as soon as it says so closes all of it.
+    const code = await page.evaluate(() => {
+        parthaul.addEventListener('network', () => parthaul.close(), { once: true });
+        parthaul.online = false;
+        const late = new Promise((resolve) => setTimeout(resolve, 5000, 'nothing'));
+        return Promise.race([parthaul.upload(new Blob(['abc']), { key: 'closed' }).done.catch(({ code }) => code), late]);
+    });
+    assert.equal(code, 'ABORTED');
 }, { only: 'chromium', why: 'no browser has a part in it' });
 
 test('what begins while the uploader closes is aborted, too', async () => {

@@ -564,7 +564,7 @@ export class Parthaul extends EventTarget {
         this.#pings = setInterval(() => this.#ping(), PING_MS);
         if (!this.online) {
             this.online = true; // a new worker believes so, and tells changes only
-            this.dispatchEvent(new Event('network'));
+            queueMicrotask(() => this.dispatchEvent(new Event('network'))); // who hears it may close all this again
         }
         const config = { version: VERSION, wasmUrl, scalarUrl, api: this.#api || undefined, connections, transport, keep: keep !== false };
         this.#post({ kind: 'start', config });
