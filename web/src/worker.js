@@ -254,7 +254,9 @@ function give(job, more) {
     const size = job.request.discard ? job.kept?.size : job.file.size;
     try {
         const place = serverOf(job);
-        const serverLacks = place === undefined ? undefined : servers.get(place)?.lacks;
+        const known = place === undefined ? undefined : servers.get(place);
+        if (known && !isFresh(known)) servers.delete(known.place);
+        const serverLacks = known && isFresh(known) ? known.lacks : undefined;
         job.handle = engine.open({ ...job.request.options, serverLacks, ...more, size, seed }, now());
         for (const event of job.early.splice(0)) report(job, event);
     } catch (error) {
@@ -314,7 +316,8 @@ function advance(job) {
                     job.held = !free;
                     return false;
                 case 'done':
-                    learn(job, action.receipt.serverLacks ?? []);
+                    // What went on may have it from long ago, and has tried nothing itself.
+                    if (!job.request.kept) learn(job, action.receipt.serverLacks ?? []);
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
                     return false;
                 case 'failed':
@@ -961,11 +964,16 @@ function learn(job, codes) {
     if (config.keep) store.learn(server).catch(() => {}); // then this page alone knows it
 }
 
+/** @param {import('./store.js').Server} server */
+function isFresh({ learnedMs }) {
+    const age = Date.now() - learnedMs;
+    return age >= 0 && age < LEARNED_MS;
+}
+
 async function recall() {
     const known = config.keep ? await store.servers().catch(() => []) : [];
     for (const server of known) {
-        const age = Date.now() - server.learnedMs;
-        if (!(age >= 0 && age < LEARNED_MS && Array.isArray(server.lacks))) continue;
+        if (!isFresh(server) || !Array.isArray(server.lacks)) continue;
         // Only what this code writes: any other text could make the engine refuse the options of every upload.
         const lacks = server.lacks.filter((code) => /^LACKS_[A-Z_]{1,40}$/.test(code)).slice(0, 40);
         servers.set(server.place, { ...server, lacks });
