@@ -393,6 +393,7 @@ test('what the credentials API answers has a code, or is asked again', async () 
         ['it is down', { times: 0, answer: { status: 500, body: '' } }, 'NO_CREDENTIALS'],
         ['a page', { times: 0, answer: { status: 200, body: '<html>' } }, 'NO_CREDENTIALS'],
         ['an answer of 100 KiB', { times: 0, answer: { status: 200, body: `{"pad":"${'x'.repeat(100_000)}"}` } }, 'NO_CREDENTIALS'],
+        ['the same in fewer characters', { times: 0, answer: { status: 200, body: `{"pad":"${'\u20ac'.repeat(33_000)}"}` } }, 'NO_CREDENTIALS'],
         ['an answer of 48 MiB', { times: 0, blankMiB: 48 }, 'NO_CREDENTIALS'],
         ['nothing', { times: 0, then: 'drop' }, 'NO_CREDENTIALS'],
         ['a page, once', { answer: { status: 200, body: '<html>' } }, undefined],

@@ -70,7 +70,7 @@ const API_LIMIT_MS = 30_000;
 const PAGE_LIMIT_MS = 60_000;
 /** The same for the server of this page, which is asked what time it is. */
 const CLOCK_LIMIT_MS = 5000;
-/** No answer of a credentials API is longer. The engine would take a longer one for one that is wrong for good. */
+/** No answer of a credentials API has more bytes. The engine would take a longer one for one that is wrong for good. */
 const LONGEST_GRANT = 64 << 10;
 /** How often a page that is not of an API that has answered may come to the first question of an upload: a firewall
  * may not like its name, and will not. */
@@ -802,7 +802,7 @@ async function grant(job, { id, ask }) {
         const document = config.api
             ? await askApi(job, ask, await askPage(job, { what: 'token', about: ask }))
             : await withTime(await askPage(job, { what: 'credentials', about: ask }), ask);
-        if (document.length > LONGEST_GRANT) throw new Denied('', 'the answer is too long for credentials');
+        if (encoder.encode(document).length > LONGEST_GRANT) throw new Denied('', 'the answer is too long for credentials');
         report(job, { kind: 'granted', id, document });
     } catch (error) {
         const { code, message } = error instanceof Denied ? error : new Denied('', String(error));
