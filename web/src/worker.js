@@ -1082,6 +1082,7 @@ function settle() {
         if (said !== online) settle();
     }, SETTLE_MS);
     clearTimeout(looking);
+    looking = undefined; // a look under way has nothing to say any more
     setOnline(said);
     if (!said) look(OFFLINE_MS);
 }
