@@ -84,8 +84,9 @@ const LONGEST_WORD = 1000;
 const SETTLE_MS = 1000;
 /** After a pause or an abort, which may be one of all: who is next in the queue may be the next to hear of it. */
 const CALM_MS = 50;
-/** How long all that run may rest before one more begins: each may have a reason of its own. */
+/** How long all that run may rest before one more begins: each may have a reason of its own. So many more at most. */
 const REST_MS = 60_000;
+const MORE_AT_REST = 100;
 /** How long to believe a browser that it is offline, and how long between looks. With VPNs and in virtual
  * machines some are wrong. */
 const OFFLINE_MS = 10_000;
@@ -195,7 +196,7 @@ function begin() {
     }
     if (room > 0 || moving) nextMs = Infinity;
     else if (nextMs === Infinity) nextMs = now() + REST_MS;
-    else if (nextMs <= now()) room = 1; // the looks of those that rest bring the turns
+    else if (nextMs <= now() && room > -MORE_AT_REST) room = 1; // the looks of those that rest bring the turns
     for (const request of waiting.values()) {
         if (room <= 0) return;
         if (request.paused) continue;
@@ -316,8 +317,6 @@ function advance(job) {
                     job.held = !free;
                     return false;
                 case 'done':
-                    // What went on may have it from long ago, and has tried nothing itself.
-                    if (!job.request.kept) learn(job, action.receipt.serverLacks ?? []);
                     end(job, { kind: 'done', id: job.id, receipt: action.receipt });
                     return false;
                 case 'failed':
@@ -357,7 +356,10 @@ function end(job, last) {
     running.delete(job.id);
     for (const controller of job.active.values()) controller.abort('CANCEL');
     if (job.handle) engine.close(job.handle);
-    letGo(job, last).then(() => post(last));
+    // What went on may have it from long ago, and has tried nothing itself.
+    const learned = last.kind === 'done' && !job.request.kept && learn(job, last.receipt.serverLacks ?? []);
+    // Whoever hears of the end may end this worker.
+    Promise.all([learned, letGo(job, last)]).then(() => post(last));
     nextMs = 0; // it does not rest: the next need not wait
     wake(); // there is room for another
 }
@@ -952,7 +954,7 @@ const serverOf = (job) => config.api ?? /** @type {any} */ (job.request.options)
  * Only what an upload succeeded without: where a server names nothing it is a guess, and may be wrong.
  * @param {Job} job @param {string[]} codes
  */
-function learn(job, codes) {
+async function learn(job, codes) {
     const place = serverOf(job);
     if (place === undefined) return;
     /** @type {import('./store.js').Server} */
@@ -961,7 +963,7 @@ function learn(job, codes) {
     if (!found.length) return;
     const server = { place, lacks: [...lacks, ...found], learnedMs };
     servers.set(place, server);
-    if (config.keep) store.learn(server).catch(() => {}); // then this page alone knows it
+    if (config.keep) await store.learn(server).catch(() => {}); // then this page alone knows it
 }
 
 /** @param {import('./store.js').Server} server */
