@@ -530,8 +530,16 @@ const textOfCode = (code) => engine.tables.errors.find(({ name }) => name === co
 async function send(job, { id, request }) {
     const controller = new AbortController();
     job.active.set(id, controller);
-    const before = [...requests].filter(({ signal }) => !signal.aborted).length;
-    if (!request.file && before >= config.connections) request.limitMs = Math.max(request.limitMs, QUEUE_LIMIT_MS);
+    const older = [...requests];
+    const waits = () => older.filter((one) => requests.has(one) && !one.signal.aborted).length >= config.connections;
+    const { limitMs } = request;
+    let endMs = Infinity; // of its own time, which begins when it waits no more
+    const keepTime = () => {
+        if (endMs === Infinity && !waits()) endMs = now() + limitMs;
+        if (now() > endMs) controller.abort('TIMEOUT');
+    };
+    const timer = !request.file && waits() ? setInterval(keepTime, GLANCE_MS) : undefined;
+    if (timer) request.limitMs = Math.max(limitMs, QUEUE_LIMIT_MS);
     requests.add(controller);
     place = request.url.split('?')[0];
     const origin = /** @type {string} */ (job.origin);
@@ -565,6 +573,7 @@ async function send(job, { id, request }) {
         }
     }
     clearInterval(glances);
+    clearInterval(timer);
     requests.delete(controller);
     job.active.delete(id);
     if (controller.signal.reason !== 'CANCEL') report(job, event);
@@ -998,8 +1007,10 @@ function notice(job, notice) {
         job.rests = !!notice.paused && !!notice.code && notice.code !== 'SIGN_IN';
     }
     // By now the file was compared with what S3 has: its handle takes the place of the one that was kept.
-    if (notice.kind === 'state' && notice.state === 'sending' && job.kept) {
-        Object.assign(job.kept, job.request.keep?.handle && { handle: job.request.keep.handle });
+    const handle = job.request.kept && job.request.keep?.handle;
+    if (notice.kind === 'state' && notice.state === 'sending' && job.kept && handle && job.kept.handle !== handle) {
+        job.kept.handle = handle;
+        job.storedMs = 0; // it is written soon
     }
     if (job.paused) takeWhole(job); // thousands may be paused
     job.dirty = true;
