@@ -259,8 +259,8 @@ typedef struct ph_upload_options {
     ph_alg alg;            /* PH_ALG_NONE: no checksum is sent, and the receipt says so */
     ph_checksum_type type; /* PH_TYPE_NONE: FULL_OBJECT where the algorithm allows it */
     ph_payload payload;
-    unsigned
-        server_lacks; /* bits of ph_lack, from the receipt of an earlier upload; 0: none known */
+    /* Bits of ph_lack, from the receipt of an earlier upload; 0: none known. */
+    unsigned server_lacks;
     uint32_t concurrency; /* parts sent at the same time at most, 1..32; 0: 6, and up to 8 while
                                that makes it faster */
     uint64_t max_rate;    /* bytes a second, on the average of some parts; 0: as fast as it goes */

@@ -145,8 +145,8 @@ static int read_grant(const ph_json *doc, ph_grant *out)
         err = ph_str_copy(url, &out->url);
         if (err == PH_OK)
             err = read_headers(ph_json_member(doc, "headers"), out);
-        read_date(ph_json_member(doc, "expires"),
-                  &out->url_expires_ms); /* what is none says nothing */
+        /* What is no date says nothing. */
+        read_date(ph_json_member(doc, "expires"), &out->url_expires_ms);
         out->new_key = ph_json_is_true(ph_json_member(doc, "newKey"));
     } else {
         const ph_json *inner = either(doc, "Credentials", "credentials");

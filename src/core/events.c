@@ -140,8 +140,8 @@ static void measure(ph_upload *u, uint64_t now_ms, const ph_slot *slot)
     /* What took longer than it may was asleep, or the clock was turned. */
     uint64_t ms = now_ms > begun_ms ? ph_least(now_ms - begun_ms, slot->limit_ms) : 1;
     double rate = (double)length / (double)ms;
-    bool slower =
-        slot->timeouts > 0; /* or what the others had would not have been too short for it */
+    /* Or what the others had would not have been too short for it. */
+    bool slower = slot->timeouts > 0;
     if (length * 2 >= u->ledger.plan.part_size)
         u->rate = u->rate > 0 && !slower ? (3 * u->rate + rate) / 4 : rate;
     uint64_t quiet_ms = now_ms + ms / 2;

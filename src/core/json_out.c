@@ -91,7 +91,6 @@ const char *ph_verified_name(ph_verified v)
     return names[v];
 }
 
-/* Bits of ph_lack, as a list of their codes; left out where there are none. */
 /* see json_out.h */
 void ph_json_add_lacks(ph_buf *b, const char *name, unsigned lacks)
 {

@@ -18,8 +18,9 @@ void ph_json_add_cstr(ph_buf *b, const char *name, const char *utf8); /* "": lef
 void ph_json_add_u64(ph_buf *b, const char *name, uint64_t value);
 void ph_json_add_int(ph_buf *b, const char *name, int64_t value);
 void ph_json_add_bool(ph_buf *b, const char *name, bool value);
-void ph_json_add_lacks(ph_buf *b, const char *name,
-                       unsigned lacks); /* names in an array; 0: left out */
+
+/* Bits of ph_lack, as a list of their codes; left out where there are none. */
+void ph_json_add_lacks(ph_buf *b, const char *name, unsigned lacks);
 
 /* The members of a receipt or a failure, into an object that is open. See wasm/README.md. */
 void ph_json_add_receipt(ph_buf *b, const ph_receipt *r);
